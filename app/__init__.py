@@ -1,0 +1,1 @@
+"""streaminfer: score every event of a Kafka topic once, with features that are right."""

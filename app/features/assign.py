@@ -1,0 +1,115 @@
+"""What to do with a partition that was just assigned: protocol B6 as one pure function.
+
+C is what the group has committed, M the marker of a view. The log lies between its start and its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import Fatal
+from app.features.marker import Marker, new_build
+from app.features.views import View
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a new owner finds: C (None: the group never committed, or it expired), and the log's bounds."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    committed: int | None
+    log_start: int
+    log_end: int
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Nothing was ever scored here: commit `at` before anything else, so that C is known from now on."""
+
+    at: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Fold [fold_from, committed) without scoring, then score from `committed` on.
+
+    `builds` holds for each view the marker to start from; where `new` says so it is still to be written.
+    """
+
+    fold_from: int
+    committed: int
+    builds: tuple[Marker, ...]
+    new: tuple[bool, ...]
+
+
+def decide(found: Found, views: Sequence[View], markers: Sequence[Marker | None]) -> Begin | Resume:
+    """The row of protocol B6 that holds. Raises Fatal, with the way out, for the rows that a person must decide."""
+    where = f"{found.topic}/{found.partition}"
+    if found.committed is None:
+        if any(markers):
+            raise Fatal(
+                f"Redis has state for {where}, but the group has no committed offset there: it expired or was deleted. "
+                "Set the group's offset to where scoring ended before running again, or it would score twice."
+            )
+        return Begin(found.log_start)
+    _refuse_lost_log(found, found.committed, where)
+    builds: list[Marker] = []
+    new: list[bool] = []
+    for view, marker in zip(views, markers, strict=True):
+        # Another declaration is another state: it is folded anew from the log beside the old one.
+        kept = marker if marker is not None and marker.digest == view.digest else None
+        build = kept or Marker(found.topic_id, new_build(), view.digest, found.log_start)
+        builds.append(build)
+        new.append(kept is None)
+        _refuse_state(found, found.committed, view.name, build)
+    fold_from = min((marker.next for marker in builds), default=found.committed)
+    return Resume(fold_from, found.committed, tuple(builds), tuple(new))
+
+
+def refuse_short_log(found: Found, view: View, *, oldest_ms: int, newest_ms: int) -> None:
+    """A state that was folded from the log's start is whole only if the log reaches back over the view's horizon."""
+    horizon_ms = newest_ms - view.within_ms - view.lateness_ms
+    if found.log_start > 0 and oldest_ms > horizon_ms:
+        raise Fatal(
+            f"The view {view.name} looks back {view.within_ms // 86_400_000} days, but {found.topic}/{found.partition} "
+            f"starts at offset {found.log_start}, {(newest_ms - oldest_ms) / 86_400_000:.1f} days back: its features "
+            "would be wrong. Raise the topic's retention.ms, or restore the state in Redis."
+        )
+
+
+def _refuse_lost_log(found: Found, committed: int, where: str) -> None:
+    if committed < found.log_start:
+        raise Fatal(
+            f"The offsets {committed} to {found.log_start - 1} of {where} were deleted before they were scored. "
+            "Raise the topic's retention.ms; to go on without them, set the group's offset to "
+            f"{found.log_start} by hand (the audit will list the gap)."
+        )
+    if committed > found.log_end:
+        raise Fatal(
+            f"The group has committed offset {committed} of {where}, but the log ends at {found.log_end}: the topic "
+            "was created anew or the offset was set by hand. Set the group's offset inside the log."
+        )
+
+
+def _refuse_state(found: Found, committed: int, view: str, marker: Marker) -> None:
+    where = f"{found.topic}/{found.partition}"
+    if marker.topic_id != found.topic_id:
+        raise Fatal(
+            f"The state of view {view} in Redis was folded from another topic called {found.topic}: it was deleted and "
+            f"created since. Delete the old state with `streaminfer features rebuild {view}` and run again."
+        )
+    if marker.next > committed:
+        raise Fatal(
+            f"The state of view {view} for {where} is folded up to {marker.next}, beyond the group's offset "
+            f"{committed}: the offset was moved back. Put it back to where scoring ended, or make the state anew "
+            f"with `streaminfer features rebuild {view}`."
+        )
+    if marker.next < found.log_start and marker.next < committed:
+        raise Fatal(
+            f"The state of view {view} for {where} is folded up to {marker.next}, but the log now starts at "
+            f"{found.log_start}: what lies between cannot be counted any more. Restore the state in Redis, or make it "
+            f"anew with `streaminfer features rebuild {view}`."
+        )

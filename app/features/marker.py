@@ -1,0 +1,50 @@
+"""The marker of a partition's state: how far the log is folded in, and into what (protocol B1).
+
+Blobs mean nothing without it: it names the build that they belong to, and it is what a writer compares before it
+writes. A state whose marker is gone is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+NEVER_MS = -(1 << 53)  # the newest event time of a partition that has none yet
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """`next` is the first offset not folded in; `newest_ms` the newest event time that is."""
+
+    topic_id: str
+    build: str
+    digest: str
+    next: int
+    newest_ms: int = NEVER_MS
+
+    def at(self, offset: int, newest_ms: int) -> Marker:
+        """The same state, folded on to `offset`."""
+        return Marker(self.topic_id, self.build, self.digest, offset, newest_ms)
+
+    def same_state(self, other: Marker) -> bool:
+        return (self.topic_id, self.build, self.digest) == (other.topic_id, other.build, other.digest)
+
+    def encode(self) -> bytes:
+        return _ENCODER.encode(self)
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Marker)
+
+
+def decode_marker(value: bytes) -> Marker | None:
+    """The marker, or None where the bytes are not one."""
+    try:
+        return _DECODER.decode(value)
+    except ValueError:
+        return None
+
+
+def new_build() -> str:
+    """A name that no earlier build of any partition had, so that blobs of a lost marker are never read again."""
+    return secrets.token_hex(6)

@@ -1,0 +1,1 @@
+"""Models that are served, and what must hold before one may."""

@@ -1,0 +1,1 @@
+"""A real Kafka and a real Redis on this machine: fetched, started, healed, stopped."""

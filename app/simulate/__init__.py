@@ -1,0 +1,1 @@
+"""Simulated events: what is produced as load, and what streaming features are checked against."""

@@ -1,0 +1,132 @@
+"""The second thread: it owns the transactions, and commits one batch while the loop prepares the next.
+
+Batches go in, outcomes come out, in order. After an outcome that is not a commit every batch behind it comes back
+dropped, until the loop has asked for a recovery: batch n+1 never commits unless n did (protocol A1).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from dataclasses import dataclass
+
+from app.errors import BatchAborted, StreamInferError
+from app.stream.transaction import Aborted, Batch, Transactions
+
+log = logging.getLogger(__name__)
+
+WATCHDOG_EXIT = 70  # the process ended itself because a call overran; the supervisor restarts it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch. No error: it is committed. `error` of a batch behind an aborted one is that one's."""
+
+    batch: Batch
+    error: StreamInferError | None = None
+    moved_on: bool = False
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Both producers are initialised again; or `error`, which is Fatal."""
+
+    error: StreamInferError | None = None
+
+
+class _Recover:
+    """The loop asks for a recovery."""
+
+
+class Committer:
+    """Runs `transactions` on its own thread. `depth` batches may wait beside the one that is being committed.
+
+    A call that overruns `limit_s` ends the process: librdkafka can ignore its own time-outs when the coordinator is
+    away, and a killed worker is the case that everything here is built for.
+    """
+
+    def __init__(self, transactions: Transactions, *, limit_s: float, depth: int = 1) -> None:
+        self._transactions = transactions
+        self._limit_s = limit_s
+        self._work: queue.Queue[Batch | _Recover | None] = queue.Queue(maxsize=depth)
+        self._done: queue.SimpleQueue[Outcome | Recovered] = queue.SimpleQueue()
+        self._broken: StreamInferError | None = None
+        self._busy_since: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="transactions", daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._watchdog.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Hand over a batch; waits while `depth` others wait. The watchdog bounds it."""
+        self._work.put(batch)
+
+    def ask_recovery(self) -> None:
+        """To be called when every submitted batch has come back; `next_done` gives a Recovered in the end."""
+        self._work.put(_Recover())
+
+    def next_done(self, wait_s: float | None) -> Outcome | Recovered | None:
+        """The next outcome, or None if there is none within `wait_s` seconds (None: none is there now)."""
+        try:
+            return self._done.get(block=wait_s is not None, timeout=wait_s)
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        """End the thread once what was submitted is done."""
+        self._work.put(None)
+        self._thread.join(self._limit_s)
+        self._ended.set()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            if isinstance(work, _Recover):
+                self._done.put(self._recover())
+            else:
+                self._done.put(self._commit(work))
+
+    def _commit(self, batch: Batch) -> Outcome:
+        if self._broken is not None:
+            return Outcome(batch, self._broken, moved_on=True)
+        self._busy_since = time.monotonic()
+        try:
+            self._transactions.commit(batch)
+        except StreamInferError as error:
+            self._broken = error
+            return Outcome(batch, error, moved_on=isinstance(error, Aborted) and error.moved_on)
+        finally:
+            self._busy_since = None
+        return Outcome(batch)
+
+    def _recover(self) -> Recovered:
+        """Try until Kafka answers, and say so once: there is nothing else that this thread could do."""
+        said = False
+        while not self._ended.is_set():
+            try:
+                self._transactions.recover(timeout_s=10.0)
+            except BatchAborted as error:
+                if not said:
+                    log.warning("Kafka does not initialise the producers (%s); trying on.", error)
+                said = True
+                self._ended.wait(0.5)
+                continue
+            except StreamInferError as error:
+                return Recovered(error)
+            if said:
+                log.info("Kafka answers again.")
+            break
+        self._broken = None
+        return Recovered()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            since = self._busy_since
+            if since is not None and time.monotonic() - since > self._limit_s:
+                log.critical("A transaction did not end within %.0f s; this worker ends itself.", self._limit_s)
+                os._exit(WATCHDOG_EXIT)

@@ -1,0 +1,116 @@
+"""Committed state to Redis, many batches at once, and what happens while Redis is away.
+
+Memory goes on without Redis, up to a bound; a partition that needs what only Redis has is paused, and polling goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+from app.errors import Unavailable
+from app.features.held import Flushed
+from app.features.memory import Memory
+from app.stream.feed import Feed
+from app.stream.limits import Limits
+from app.stream.observe import Observer, Step
+from app.stream.shares import Phase, Share
+
+log = logging.getLogger(__name__)
+
+
+class Keeping:
+    """Flushes the partitions in `shares`, which is the loop's own dict."""
+
+    def __init__(
+        self, feed: Feed, memory: Memory, shares: dict[int, Share], *, limits: Limits, observe: Observer
+    ) -> None:
+        self._feed = feed
+        self._memory = memory
+        self._shares = shares
+        self._limits = limits
+        self._observe = observe
+        self._away = False
+        self._due_at = 0.0
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._due_at
+
+    def behind(self) -> list[int]:
+        """Partitions whose state in Redis is not what memory has folded, the most to write first."""
+        self._due_at = time.monotonic() + self._limits.flush_every_s
+        self._memory.refresh_tables()
+        found = [p for p in self._placed() if not self._memory.flushed(p)]
+        return sorted(found, key=self._memory.dirty, reverse=True)
+
+    def flush(self, partitions: Sequence[int], *, budget_s: float | None = None) -> set[int]:
+        """Write what is folded of placed partitions that have nothing in flight (protocol B4).
+
+        Stops once the budget is spent; the rest comes soon. Gives the partitions whose state in Redis is another
+        owner's: they are to be assigned again.
+        """
+        until = time.monotonic() + budget_s if budget_s is not None else None
+        lost: set[int] = set()
+        for partition in partitions:
+            share = self._shares.get(partition)
+            if share is None or share.in_flight or partition not in self._placed() or self._memory.flushed(partition):
+                continue
+            self._observe(Step.FLUSHING)
+            try:
+                if self._memory.flush(partition) is Flushed.ASSIGN_AGAIN:
+                    lost.add(partition)
+            except Unavailable as error:
+                self._unwritten(str(error))
+                break
+            self._observe(Step.FLUSHED)
+            self.answered()
+            if until is not None and time.monotonic() > until:
+                self._due_at = time.monotonic() + self._limits.flush_every_s / 10
+                break
+        if lost:
+            log.warning("The state of partitions %s was written by another owner; assigning again.", sorted(lost))
+        return lost
+
+    def _placed(self) -> list[int]:
+        return [p for p, share in self._shares.items() if share.phase is not Phase.PENDING and p in self._memory.owned]
+
+    # -- Redis away ----------------------------------------------------------------------------------------------------
+
+    def wait(self, partitions: Iterable[int], why: str) -> None:
+        """Pause partitions that cannot go on without Redis; they are tried again after a while."""
+        self._say_away(f"{why} Partitions that need it wait; the others go on.")
+        waiting = [p for p in partitions if p in self._placed()]
+        self._feed.pause(waiting)
+        for partition in waiting:
+            self._shares[partition].waiting = True
+            self._shares[partition].retry_at = time.monotonic() + self._limits.redis_retry_s
+
+    def resume(self) -> None:
+        """Try the waiting partitions again, from the first record that memory has not folded."""
+        now = time.monotonic()
+        for partition, share in self._shares.items():
+            if share.waiting and now >= share.retry_at and not self._too_dirty():
+                owned = self._memory.owned.get(partition)
+                share.waiting = owned is None or not self._feed.start(partition, owned.next_offset)
+
+    def answered(self) -> None:
+        """Redis answered."""
+        if self._away:
+            self._away = False
+            log.info("Redis answers again.")
+
+    def _unwritten(self, why: str) -> None:
+        self._say_away(f"{why} State stays in memory until it does.")
+        if self._too_dirty():
+            self.wait(list(self._shares), why)
+
+    def _too_dirty(self) -> bool:
+        return self._away and sum(map(self._memory.dirty, self._memory.owned)) > self._limits.dirty_entities
+
+    def _say_away(self, words: str) -> None:
+        if not self._away:
+            self._away = True
+            log.warning(words)

@@ -1,0 +1,162 @@
+"""Events to a topic, outside any transaction: what `produce` and load generators send with.
+
+Idempotent, acknowledged by all replicas, keyed as every producer of ours is. A partition's events arrive in the order
+of sending and without a gap: an event waits for Kafka as long as it takes, and when nothing has moved for
+`patience_s`, everything that is still here is given up together. Records carry no timestamp of ours (protocol B9).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from app.errors import Unavailable
+from app.settings import Settings
+
+PATIENCE_S = 30.0
+POLL_EVERY = 500  # events: what became of the sent ones is heard that often
+WAIT_S = 0.1  # a longer wait inside librdkafka would keep Ctrl-C waiting
+PAUSE_S = 0.0005  # a shorter pause is not worth the sleep
+BEHIND_S = 1.0  # a sender that is this far behind at its end stops, and does not send what was due
+GIVEN_UP = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+T = TypeVar("T")
+
+
+def paced(
+    events: Iterable[T],
+    pause: Callable[[float], None],
+    *,
+    rate: float | None = None,
+    count: int | None = None,
+    seconds: float | None = None,
+) -> Iterator[T]:
+    """The events, each when it is due: the i-th at i / rate seconds after the first, however late the one before was.
+
+    At most `count` of them, and those due within `seconds`; without a rate all are due at once.
+    """
+    if count == 0 or seconds == 0:
+        return
+    start = time.monotonic()
+    for i, event in enumerate(events):
+        if rate is not None:
+            due = i / rate
+            if seconds is not None and due >= seconds:
+                return
+            while (early := start + due - time.monotonic()) > 0:
+                pause(early)
+        if seconds is not None and time.monotonic() - start > seconds + (BEHIND_S if rate is not None else 0.0):
+            return
+        yield event
+        if i + 1 == count:
+            return
+
+
+class Sender:
+    """Sends to one topic. `largest` is the size of the largest event, `prompt` sends each at once.
+
+    `failed` tells the place that `send` was given of each event that Kafka has refused, and why.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        *,
+        largest: int,
+        prompt: bool = False,
+        failed: Callable[[int, str], None] | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        quiet = logging.Logger("librdkafka")
+        quiet.disabled = True
+        self._topic = topic
+        self._failed = failed or _silent
+        self._patience_s = patience_s
+        self._handed_over = 0
+        self._moved = (0, time.monotonic())
+        self.refused: Counter[str] = Counter()
+        options: dict[str, Any] = {
+            **settings.kafka_options,
+            "bootstrap.servers": settings.kafka,
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",  # the Java client's: an entity keeps its partition whoever produces
+            "message.timeout.ms": 0,  # an event that timed out alone would leave a gap in its partition
+            "message.max.bytes": largest + 64 * 1024,
+            "queue.buffering.max.kbytes": 256 * 1024,
+            "linger.ms": 0 if prompt else 20,
+            "delivery.report.only.error": True,
+        }
+        self._producer = Producer(options, logger=quiet)
+
+    @property
+    def sent(self) -> int:
+        """How many events Kafka has; exact after `finish`."""
+        return self._handed_over - sum(self.refused.values()) - len(self._producer)
+
+    def send(self, key: bytes | None, value: bytes, *, place: int, partition: int = -1) -> None:
+        """Hand one event over; waits while too many are on their way. Raises Unavailable where none gets through."""
+        told = partial(self._refused, place)
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, partition, told)
+                break
+            except BufferError:
+                self._wait()
+            except KafkaException as error:
+                self._handed_over += 1
+                self._refused(place, error.args[0], None)
+                return
+        self._handed_over += 1
+        if not self._handed_over % POLL_EVERY:
+            self._producer.poll(0)
+
+    def finish(self, patience_s: float | None = None) -> None:
+        """Wait until every event has arrived or is refused. Raises Unavailable where Kafka does not take them."""
+        if patience_s is not None:
+            self._patience_s = patience_s
+        self._moved = (self.sent, time.monotonic())
+        while len(self._producer):
+            self._wait()
+
+    def pause(self, seconds: float) -> None:
+        """Let time go by, and hear what became of the events."""
+        self._producer.poll(0)
+        if seconds > PAUSE_S:
+            time.sleep(min(seconds, WAIT_S))
+
+    def _wait(self) -> None:
+        self._producer.poll(WAIT_S)
+        sent, now = self.sent, time.monotonic()
+        if sent != self._moved[0]:
+            self._moved = (sent, now)
+        elif now - self._moved[1] > self._patience_s:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """All at once, so that of each partition's events only the last ones are missing."""
+        self._producer.purge()
+        self._producer.flush(WAIT_S)
+        lost = sum(count for why, count in self.refused.items() if why == "given up")
+        raise Unavailable(
+            f"Kafka has taken nothing for {self._patience_s:.0f} s: {lost} events are given up, {self.sent} were sent "
+            f"to {self._topic}."
+        )
+
+    def _refused(self, place: int, error: KafkaError | None, _: Message | None) -> None:
+        if error is None:
+            return
+        why = "given up" if error.code() in GIVEN_UP else error.str()
+        self.refused[why] += 1
+        if error.code() not in GIVEN_UP:
+            self._failed(place, why)
+
+
+def _silent(place: int, why: str) -> None:
+    """For those who only count."""

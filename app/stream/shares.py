@@ -1,0 +1,35 @@
+"""What the loop knows of each partition that it owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Phase(Enum):
+    """What may be done with a partition's records."""
+
+    PENDING = "pending"  # assigned, but nobody has looked yet where to start; paused
+    CATCHING_UP = "catching up"  # records are folded, not scored, up to the committed offset
+    LIVE = "live"
+
+
+@dataclass
+class Share:
+    """One owned partition. Offsets are of the next record: what to commit, what to read.
+
+    `until` is where catching up ends; `end` the last end of the log that was seen; `in_flight` how many submitted
+    batches hold records of it; `retry_at` the monotonic second before which a paused partition is left alone.
+    """
+
+    partition: int
+    phase: Phase = Phase.PENDING
+    committed: int | None = None
+    until: int = 0
+    end: int = -1
+    in_flight: int = 0
+    retry_at: float = 0.0
+    waiting: bool = False  # live, but paused until Redis answers
+    fresh: bool = False  # its state is folded from the log's start
+    oldest_ms: int | None = None  # of the events folded while catching up
+    reached: bool = False  # the planned end is committed and flushed

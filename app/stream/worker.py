@@ -1,0 +1,341 @@
+"""One worker: the loop that moves its partitions from the input topic to the answers.
+
+Order of one turn: learn what became of earlier batches, place newly assigned partitions, flush what is due, poll,
+answer. The thread of the transactions commits batch n while batch n+1 is prepared here. There is one way back after
+anything unclean: empty the pipe, initialise the producers, and assign the partitions again from what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from app.contracts.admission import Admitted
+from app.errors import Fatal
+from app.features.memory import Memory
+from app.record import Record
+from app.stream.committer import Committer, Outcome, Recovered
+from app.stream.feed import Feed, Polled
+from app.stream.keeping import Keeping
+from app.stream.limits import Limits
+from app.stream.observe import Observer, Step, nobody
+from app.stream.placing import Placing
+from app.stream.processor import Processor
+from app.stream.shares import Phase, Share
+from app.stream.transaction import Batch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counts:
+    """What this worker did since it started; `offsets` are confirmed commits by partition."""
+
+    records: int = 0
+    dead_letters: int = 0
+    batches: int = 0
+    aborted: int = 0
+    offsets: dict[int, int] = field(default_factory=dict)
+
+
+class Worker:
+    """Owns partitions of one pipeline's input. `ends` gives offsets whose commit and flush are reported."""
+
+    def __init__(
+        self,
+        feed: Callable[[Worker], Feed],
+        committer: Committer,
+        processor: Processor,
+        *,
+        limits: Limits | None = None,
+        observe: Observer = nobody,
+        ends: Mapping[int, int] | None = None,
+    ) -> None:
+        self.feed = feed(self)
+        self.committer = committer
+        self.processor = processor
+        self.memory: Memory = processor.memory
+        self.limits = limits or Limits()
+        self.observe = observe
+        self.ends = dict(ends or {})
+        self.shares: dict[int, Share] = {}
+        self.counts = Counts()
+        self.stopping = threading.Event()
+        self._placing = Placing(self.feed, self.memory, observe)
+        self._keeping = Keeping(self.feed, self.memory, self.shares, limits=self.limits, observe=observe)
+        self._in_flight: list[Batch] = []
+        self._recovering = False
+        self._aborts: Counter[tuple[int, int]] = Counter()
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Score until `stopping` is set; then finish, commit, flush and leave. Raises Fatal where it cannot go on."""
+        self.committer.start()
+        self.committer.ask_recovery()
+        while (done := self.committer.next_done(0.2)) is None:
+            if self.stopping.is_set():
+                return
+        self._take(done)
+        self.observe(Step.STARTED)
+        self.feed.subscribe()
+        while not self.stopping.is_set():
+            self.turn()
+        self.observe(Step.LEAVING)
+        self._settle()
+        self._keeping.flush(list(self.shares))
+        self.feed.close()
+        self.committer.stop()
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        self._take_all()
+        self._place()
+        if self._keeping.is_due():
+            self._flush_due()
+        placed = self.shares and all(share.phase is not Phase.PENDING for share in self.shares.values())
+        polled = self.feed.poll(self.limits.batch_records, self.limits.idle_s if placed else self.limits.unplaced_s)
+        if polled.records and (polled.changed or polled.group is None):
+            self._assign_again(set(), forget=False)
+            return
+        if polled.records:
+            self._work(polled)
+        self._note_ends(polled.ends)
+
+    # -- what became of batches --------------------------------------------------------------------------------------
+
+    def _take_all(self) -> None:
+        while (done := self.committer.next_done(None)) is not None:
+            self._take(done)
+
+    def _settle(self) -> None:
+        """Wait until nothing is in flight. The committer's watchdog bounds it."""
+        while self._in_flight:
+            done = self.committer.next_done(1.0)
+            if done is not None:
+                self._take(done)
+
+    def _take(self, done: Outcome | Recovered) -> None:
+        if isinstance(done, Recovered):
+            if done.error is not None:
+                raise done.error
+            self._recovering = False
+            self.observe(Step.RECOVERED)
+            return
+        self._landed(done.batch)
+        if done.error is None:
+            self._confirmed(done.batch)
+        else:
+            self._aborted(done)
+
+    def _landed(self, batch: Batch) -> None:
+        self._in_flight.remove(batch)
+        for partition in batch.offsets:
+            if (share := self.shares.get(partition)) is not None:
+                share.in_flight -= 1
+
+    def _confirmed(self, batch: Batch) -> None:
+        for partition, offset in batch.offsets.items():
+            if (share := self.shares.get(partition)) is not None:
+                share.committed = offset
+        for lead in [lead for lead in self._aborts if lead[0] in batch.offsets]:
+            del self._aborts[lead]
+        self.counts.batches += 1
+        self.counts.records += len(batch.outputs)
+        self.counts.offsets.update(batch.offsets)
+        self.observe(Step.CONFIRMED)
+
+    def _aborted(self, first: Outcome) -> None:
+        """The one way back: what is in flight is dropped, and what it touched starts again from what is committed."""
+        touched = set(first.batch.offsets)
+        error = first.error
+        while self._in_flight:
+            done = self.committer.next_done(1.0)
+            if isinstance(done, Outcome):
+                self._landed(done.batch)
+                touched.update(done.batch.offsets)
+        self.counts.aborted += 1
+        if isinstance(error, Fatal):
+            raise error
+        log.warning("A transaction did not commit (%s); its records are scored again.", error)
+        if not first.moved_on:
+            self._refuse_loop(first.batch, str(error))
+        self.committer.ask_recovery()
+        self._recovering = True
+        self._assign_again(touched, forget=True)
+
+    def _refuse_loop(self, batch: Batch, why: str) -> None:
+        self._aborts.update(batch.first.items())
+        if any(self._aborts[lead] >= self.limits.aborts for lead in batch.first.items()):
+            raise Fatal(
+                f"The same records did not commit {self.limits.aborts} times (partition: offsets are {batch.words()}); "
+                f"the last reason was: {why}."
+            )
+
+    def _assign_again(self, touched: set[int], *, forget: bool) -> None:
+        """Pause everything and place it anew. Memory that is `forget`-ten is folded again from Redis and the log."""
+        self._settle()
+        self.feed.pause(self.shares)
+        for partition, share in self.shares.items():
+            self.shares[partition] = Share(partition, in_flight=share.in_flight, reached=share.reached)
+        if forget:
+            for partition in touched:
+                self.memory.owned.pop(partition, None)
+
+    def _flush_due(self) -> None:
+        behind = self._keeping.behind()
+        if behind:
+            self._settle()
+            if not self._recovering and (lost := self._keeping.flush(behind, budget_s=self.limits.flush_budget_s)):
+                self._assign_again(lost, forget=True)
+        self._mark_reached()
+
+    # -- partitions come and go, inside a poll -------------------------------------------------------------------------
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        for partition in partitions:
+            self.shares[partition] = Share(partition)
+        for partition in set(self.memory.owned) - set(self.shares):
+            del self.memory.owned[partition]
+        self.observe(Step.ASSIGNED)
+
+    def revoked(self, partitions: frozenset[int]) -> None:
+        """Settle, then flush what is committed: the batch's metadata is valid until this returns.
+
+        The memory stays, for a partition that comes straight back with nothing changed.
+        """
+        self.observe(Step.REVOKED)
+        self._settle()
+        self._keeping.flush(sorted(partitions))
+        for partition in partitions:
+            self.shares.pop(partition, None)
+
+    def lost(self, partitions: frozenset[int]) -> None:
+        """Others have them already: what is in flight is refused by the broker, and nothing is written."""
+        self._settle()
+        for partition in partitions:
+            self.shares.pop(partition, None)
+            self.memory.owned.pop(partition, None)
+
+    def _place(self) -> None:
+        if self._recovering:
+            return
+        self._keeping.resume()
+        now = time.monotonic()
+        pending = [
+            share
+            for share in self.shares.values()
+            if share.phase is Phase.PENDING and not share.in_flight and now >= share.retry_at
+        ]
+        if not pending:
+            return
+        begin = self._placing.place(pending)
+        if begin and self.feed.group is not None:
+            self._submit(Batch([], begin, self.feed.group))
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def _note_ends(self, ends: Mapping[int, int]) -> None:
+        for partition, end in ends.items():
+            share = self.shares.get(partition)
+            if share is not None and share.phase is not Phase.PENDING and not share.waiting:
+                share.end = max(share.end, end)
+                if share.phase is Phase.CATCHING_UP and end >= share.until:
+                    self._placing.caught_up(share)
+
+    def _work(self, polled: Polled) -> None:
+        self.observe(Step.POLLED)
+        live: list[Record] = []
+        behind: list[Record] = []
+        beyond: set[int] = set()
+        for record in polled.records:
+            share = self.shares.get(record.partition)
+            if share is None or share.phase is Phase.PENDING or share.waiting:
+                continue  # a leftover of what was paused; `start` seeks
+            if share.phase is Phase.LIVE:
+                live.append(record)
+            elif record.offset < share.until:
+                behind.append(record)
+            else:
+                beyond.add(record.partition)  # read again, once what lies before is folded
+        if behind:
+            self._catch_up(behind)
+        for partition in beyond:
+            share = self.shares[partition]
+            if share.phase is Phase.CATCHING_UP and not share.waiting:
+                self._placing.caught_up(share)
+        if live:
+            self._answer(live, polled.group)
+
+    def _catch_up(self, records: list[Record]) -> None:
+        admitted, _ = self.processor.admit(records)
+        held_back = self._load(admitted, records, lookups=False)
+        self.memory.fold_only([event for event in admitted if event.partition not in held_back])
+        for event in admitted:
+            share = self.shares[event.partition]
+            if share.oldest_ms is None:
+                share.oldest_ms = event.time_ms
+        self._advance(records, held_back)
+
+    def _answer(self, records: list[Record], group: object) -> None:
+        records = [record for record in records if self.shares[record.partition].phase is Phase.LIVE]
+        admitted, refused = self.processor.admit(records)
+        held_back = self._load(admitted, records, lookups=True)
+        self.observe(Step.LOADED)
+        if held_back:
+            records = [record for record in records if record.partition not in held_back]
+            admitted = [event for event in admitted if event.partition not in held_back]
+            refused = [(record, error) for record, error in refused if record.partition not in held_back]
+        if not records:
+            return
+        outputs = self.processor.answer(admitted, refused)
+        offsets, first = self._advance(records, frozenset())
+        self.counts.dead_letters += len(refused)
+        self.observe(Step.PREPARED)
+        self._submit(Batch(outputs, offsets, group, first))
+
+    def _load(self, admitted: list[Admitted], records: list[Record], *, lookups: bool) -> frozenset[int]:
+        """Bring states into memory. Gives the partitions that cannot go on now; their records will be read again."""
+        loaded = self.memory.load(admitted, lookups=lookups)
+        if loaded.moved:  # somebody else wrote the state: what memory holds is worth nothing
+            log.warning("The state of partitions %s has moved in Redis; assigning again.", sorted(loaded.moved))
+            self._assign_again(set(loaded.moved), forget=True)
+            return frozenset(record.partition for record in records)
+        if loaded.waiting:
+            self._keeping.wait(loaded.waiting, loaded.why)
+        elif loaded.asked:
+            self._keeping.answered()
+        return loaded.waiting
+
+    def _advance(self, records: list[Record], held_back: frozenset[int]) -> tuple[dict[int, int], dict[int, int]]:
+        """Memory has folded these. Gives each partition's next offset, and its first."""
+        offsets: dict[int, int] = {}
+        first: dict[int, int] = {}
+        for record in records:
+            if record.partition not in held_back:
+                offsets[record.partition] = record.offset + 1
+                first.setdefault(record.partition, record.offset)
+        for partition, offset in offsets.items():
+            self.memory.owned[partition].next_offset = offset
+        return offsets, first
+
+    def _submit(self, batch: Batch) -> None:
+        for partition in batch.offsets:
+            self.shares[partition].in_flight += 1
+        self._in_flight.append(batch)
+        self.committer.submit(batch)
+
+    def _mark_reached(self) -> None:
+        """See where all that existed at the start is committed and in Redis; invisible records at the end count too."""
+        for partition, end in self.ends.items():
+            share = self.shares.get(partition)
+            if share is None or share.reached or share.phase is not Phase.LIVE or share.in_flight:
+                continue
+            owned = self.memory.owned.get(partition)
+            at_end = share.committed is not None and (share.committed >= end or share.end >= end)
+            if at_end and owned and owned.next_offset == share.committed and self.memory.flushed(partition):
+                share.reached = True

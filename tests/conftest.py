@@ -1,0 +1,90 @@
+"""The servers that the suite runs on: one real Kafka and one real Redis, started by the first test that asks for them.
+
+They are on a leash: they end with the suite, also when it is killed. A test that harms its servers takes `new_stack`.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.local.leash import Leash
+from app.local.stack import Endpoints, Stack
+
+
+@pytest.fixture(scope="session")
+def leash() -> Iterator[Leash]:
+    """What is started on it ends with the suite."""
+    leash = Leash()
+    yield leash
+    leash.close(grace_s=0.0)
+
+
+@pytest.fixture(scope="session")
+def new_stack(leash: Leash) -> Callable[[], Stack]:
+    """Makes a stack in a home of its own, not yet up. Homes go with the suite, servers too if `up(leash=leash)`."""
+
+    def make() -> Stack:
+        # Not pytest's own directory: that one keeps the homes of the last three runs.
+        home = Path(tempfile.mkdtemp(prefix="streaminfer-test-"))
+        leash.remove_at_end(home)
+        return Stack(home)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stack(new_stack: Callable[[], Stack], leash: Leash) -> Stack:
+    """The suite's own servers, one broker and Redis. Not for tests that stop or kill them."""
+    stack = new_stack()
+    stack.up(leash=leash)
+    return stack
+
+
+@pytest.fixture(scope="session")
+def endpoints(stack: Stack) -> Endpoints:
+    found = stack.endpoints()
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def kafka(endpoints: Endpoints) -> str:
+    """Bootstrap servers."""
+    return endpoints.kafka
+
+
+@pytest.fixture(scope="session")
+def redis_url(endpoints: Endpoints) -> str:
+    return endpoints.redis
+
+
+@pytest.fixture
+def topic_name(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Names that no other test has: of topics, groups, transactions; `topic_name("scored")` ends so."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
+
+    def name(suffix: str = "topic") -> str:
+        return f"{test}.{uuid.uuid4().hex[:8]}.{suffix}"
+
+    return name
+
+
+@pytest.fixture
+def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]:
+    """Creates a topic on the suite's broker, waits until it can be written, and returns its name."""
+
+    def make(suffix: str = "topic", partitions: int = 1, **config: str) -> str:
+        name = topic_name(suffix)
+        admin = AdminClient({"bootstrap.servers": kafka})  # named: a temporary one would cancel its own futures
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(30)
+        return name
+
+    return make

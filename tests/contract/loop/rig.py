@@ -1,0 +1,286 @@
+"""What the loop's tests share: a pipeline with topics of its own, workers as processes, and a plain recount.
+
+The recount reads what a customer of the product would read, and computes features by the definition.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import redis
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.pipeline import Pipeline
+from app.pipelines.fraud import FRAUD
+from app.settings import Settings
+
+PARTITIONS = 3
+DAY_MS = 86_400_000
+START_MS = 1_522_540_831_000
+
+
+def pipeline_of(tag: str) -> Pipeline:
+    """The fraud pipeline on topics and a group of its own."""
+    return replace(
+        FRAUD,
+        name=f"fraud-{tag}",
+        source=replace(FRAUD.source, name=f"payments-{tag}"),
+        answers=replace(FRAUD.answers, name=f"scored-{tag}"),
+        partitions=PARTITIONS,
+    )
+
+
+def wait_for(what: str, ready: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    """Poll until it is so; an AssertionError names what never came."""
+    deadline = time.monotonic() + within_s
+    while not ready():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s"
+        time.sleep(0.02)
+
+
+class Member:
+    """One worker's process and what it says."""
+
+    def __init__(self, rig: Rig, slot: str, fate: tuple[str, int, signal.Signals] | None) -> None:
+        argv = [sys.executable, "-m", "tests.contract.loop.watched", rig.tag]
+        argv += [fate[0], str(fate[1]), fate[2].name] if fate else []
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        job = {
+            "pipeline": rig.pipeline.name,
+            "slot": f"{rig.pipeline.name}.{slot}",
+            "settings": json.loads(rig.settings.model_dump_json()),
+            "ends": rig.ends(),
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.flush()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._partial = b""
+        for pipe in (self.process.stdout, self.process.stderr):
+            os.set_blocking(pipe.fileno(), False)
+        self.log = ""
+        self.events: list[dict[str, Any]] = []
+
+    def hear(self) -> list[dict[str, Any]]:
+        """All events so far."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._partial += self.process.stdout.read() or b""
+        *lines, self._partial = self._partial.split(b"\n")
+        self.events += [json.loads(line) for line in lines]
+        self.log += (self.process.stderr.read() or b"").decode()
+        return self.events
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        told = [event for event in self.hear() if event["event"] == "progress"]
+        return told[-1] if told else {"partitions": {}, "records": 0, "aborted": 0, "batches": 0}
+
+    @property
+    def live(self) -> set[int]:
+        return {int(p) for p, phase in self.progress["partitions"].items() if phase == "live"}
+
+    @property
+    def fatal(self) -> str:
+        return next((event["message"] for event in self.hear() if event["event"] == "fatal"), "")
+
+    def end(self, number: signal.Signals = signal.SIGTERM, *, within_s: float = 40.0) -> int:
+        """Signal it and wait. Gives the exit code."""
+        self.process.send_signal(number)
+        return self.wait(within_s=within_s)
+
+    def wait(self, *, within_s: float = 40.0) -> int:
+        try:
+            wait_for("a worker's end", self._ended, within_s=within_s)
+        except AssertionError as never:
+            raise AssertionError(f"{never}; it said:\n{self.log[-3000:]}\n{self.events[-3:]}") from None
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        return self.process.returncode
+
+    def _ended(self) -> bool:
+        self.hear()
+        return self.process.poll() is not None
+
+
+@dataclass
+class Rig:
+    """One pipeline's world on the suite's servers."""
+
+    tag: str
+    settings: Settings
+    pipeline: Pipeline
+    members: list[Member] = field(default_factory=list)
+    sent: int = 0
+    clock_ms: int = START_MS
+    _random: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a plan, not a secret
+
+    def make_topics(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.settings.kafka})
+        topics = [NewTopic(t.name, t.partitions, 1, config=dict(t.config)) for t in self.pipeline.topics()]
+        for made in admin.create_topics(topics).values():
+            made.result(30)
+
+    def produce(self, count: int, *, poison: bool = True) -> None:
+        """Payments of 60 customers, a few hours apart each, and one record in fifty that is none."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True})
+        for _ in range(count):
+            self.clock_ms += self._random.randrange(0, 200_000)
+            customer = str(self._random.randrange(60))
+            event = {
+                "payment_id": str(self.sent),
+                "customer_id": customer,
+                "terminal_id": str(self._random.randrange(50)),
+                "amount_cents": self._random.randrange(1, 40_000),
+                "time_ms": self.clock_ms,
+            }
+            value: bytes | None = json.dumps(event, separators=(",", ":")).encode()
+            if poison and self._random.random() < 0.02:
+                value = self._random.choice([b"{", b"", None, b"\xff\xfe", b'{"payment_id":1}'])
+            producer.produce(self.pipeline.source.name, value, customer, on_delivery=_delivered)
+            self.sent += 1
+            producer.poll(0)
+        producer.flush(30)
+
+    def member(
+        self,
+        slot: str = "a-0",
+        *,
+        step: str | None = None,
+        nth: int = 1,
+        number: signal.Signals = signal.SIGKILL,
+    ) -> Member:
+        """Start a worker; with a step, it sends itself a signal the nth time that it comes by."""
+        self.members.append(Member(self, slot, (step, nth, number) if step else None))
+        return self.members[-1]
+
+    def ends(self) -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.settings.kafka, "group.id": "ends"})
+        topic = self.pipeline.source.name
+        found = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(PARTITIONS)}
+        consumer.close()
+        return found
+
+    def finish(self, slot: str = "a-0") -> Member:
+        """Score all that is there, and leave in good order."""
+        member = self.member(slot)
+        wait_for("all partitions at their end", lambda: member.process.poll() is not None or _reached(member))
+        assert member.end() == 0, (member.fatal, member.log)
+        return member
+
+    def stop(self) -> None:
+        for member in self.members:
+            if member.process.poll() is None:
+                member.process.send_signal(signal.SIGCONT)
+                member.end(signal.SIGKILL)
+
+    # -- what the outside sees -----------------------------------------------------------------------------------------
+
+    def read(self, topic: str, isolation: str = "read_committed") -> Iterator[Any]:
+        """Every record of a topic up to what is there now."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka,
+                "group.id": "outside",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+        open_partitions = set(range(PARTITIONS))
+        deadline = time.monotonic() + 60
+        while open_partitions:
+            assert time.monotonic() < deadline, f"{topic} does not end"
+            for message in consumer.consume(5000, 0.2):
+                if message.error() is None:
+                    yield message
+                else:
+                    open_partitions.discard(message.partition())
+        consumer.close()
+
+    def check(self) -> None:
+        """Each record answered once, letters byte for byte, features and windows as a plain recount has them."""
+        inputs = {(m.partition(), m.offset()): m for m in self.read(self.pipeline.source.name)}
+        assert len(inputs) == self.sent
+        answers: Counter[tuple[int, int]] = Counter()
+        predictions: dict[tuple[int, int], dict[str, Any]] = {}
+        for message in self.read(self.pipeline.answers.name):
+            answers[source := _source(message)] += 1
+            predictions[source] = json.loads(message.value())
+        for message in self.read(self.pipeline.dead_letters):
+            answers[source := _source(message)] += 1
+            assert (message.value(), message.key()) == (inputs[source].value(), inputs[source].key())
+        assert set(answers) == set(inputs), (sorted(set(inputs) - set(answers))[:5], sorted(set(answers) - set(inputs)))
+        assert {source: count for source, count in answers.items() if count > 1} == {}
+        windows = self._recount(inputs, predictions)
+        assert self.states() == windows
+
+    def _recount(
+        self, inputs: dict[tuple[int, int], Any], predictions: dict[tuple[int, int], dict[str, Any]]
+    ) -> dict[str, list[tuple[int, int]]]:
+        """Every customer's payments by time; on the way each prediction's windows are compared."""
+        windows: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for source in sorted(inputs):
+            if source not in predictions:
+                continue
+            event = json.loads(inputs[source].value())
+            mine = windows[event["customer_id"]]
+            mine.append((event["time_ms"], event["amount_cents"]))
+            features = predictions[source]["features"]
+            for days in (1, 7, 30):
+                cents = [c for at, c in mine if event["time_ms"] - days * DAY_MS < at <= event["time_ms"]]
+                assert features[f"customer_count_{days}d"] == len(cents), (source, days, features, mine[-5:])
+                assert features[f"customer_mean_{days}d"] == sum(cents) / len(cents) / 100, source
+        return {customer: _horizon(events) for customer, events in windows.items()}
+
+    def states(self) -> dict[str, list[tuple[int, int]]]:
+        """Every customer's payments within the horizon, as Redis has them now."""
+        client = redis.Redis.from_url(self.settings.redis)
+        view = self.pipeline.views[0]
+        found: dict[str, list[tuple[int, int]]] = {}
+        for partition in range(PARTITIONS):
+            tag = f"{{{self.pipeline.name}/{view.name}/{partition}}}"
+            marker = json.loads(client.get(f"{tag}/marker") or b"null")
+            if marker is None:
+                continue
+            prefix = f"{tag}/{marker['build']}/".encode()
+            for key in client.scan_iter(match=prefix.replace(b"{", b"\\{") + b"*", count=1000):
+                state = view.unpack((client.get(key) or b"")[8:])
+                cents = [b - a for a, b in zip(state.totals, state.totals[1:], strict=False)]
+                found[key.removeprefix(prefix).decode()] = _horizon(list(zip(state.times, cents, strict=True)))
+        client.close()
+        return found
+
+
+def _horizon(events: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    newest = max(at for at, _ in events)
+    return sorted((at, cents) for at, cents in events if at > newest - 30 * DAY_MS)
+
+
+def _source(message: Any) -> tuple[int, int]:
+    value = [value for name, value in message.headers() if name == "source"][-1]
+    _, partition, offset = value.decode().rsplit("/", 2)
+    return int(partition), int(offset)
+
+
+def _reached(member: Member) -> bool:
+    return sum(event["event"] == "reached" for event in member.hear()) == PARTITIONS
+
+
+def _delivered(error: object, _: object) -> None:
+    assert error is None, error
