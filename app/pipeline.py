@@ -6,6 +6,8 @@ sentence at start and not a dead letter at night.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from app.features.lookups import Lookup
 from app.features.views import View
 from schemas.topics import TopicContract
 
-NAME = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 # What the loop itself puts into an answer. Every other field of the answer's contract is carried over from the event.
 ANSWERED = ("id", "event_id", "time_ms", "score", "threshold", "decision", "model", "features", "marks")
@@ -61,12 +63,14 @@ class Pipeline:
     max_record_bytes: int = 10 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name):
-            raise Refused(f"The pipeline's name {self.name!r} must be lower-case letters, digits and dashes.")
         names = [*(view.name for view in self.views), *(lookup.name for lookup in self.lookups)]
+        for name in (self.name, *names):
+            if not NAME.fullmatch(name):
+                raise Refused(f"The name {name!r} must be lower-case letters, digits and dashes.")
         self._refuse_twice("view or lookup", names)
         self._refuse_twice("feature", list(self.features))
-        for wanted in (*(lookup.key for lookup in self.lookups), *self.carried):
+        of_views = [name for view in self.views for name in view.fields]
+        for wanted in (*of_views, *(lookup.key for lookup in self.lookups), *self.carried):
             if wanted not in self.source.model.model_fields:
                 raise Refused(
                     f"The pipeline {self.name} needs the field {wanted!r} of {self.source.name}, whose contract has "
@@ -90,6 +94,12 @@ class Pipeline:
         """The answer's fields that come from the event as they are."""
         return tuple(name for name in self.answers.model.model_fields if name not in ANSWERED)
 
+    def digest(self, view: View) -> str:
+        """Names what a state of the view means: the view itself, and which records count as events."""
+        schema = json.dumps(_bare(self.source.model.model_json_schema()), sort_keys=True)
+        words = (view.digest, schema, self.source.key, self.source.time, self.ahead_ms)
+        return hashlib.blake2b(repr(words).encode(), digest_size=8).hexdigest()
+
     @property
     def dead_letters(self) -> str:
         return f"{self.source.name}.dead"
@@ -105,3 +115,10 @@ class Pipeline:
             TopicSpec(self.answers.name, self.partitions, kept),
             TopicSpec(self.dead_letters, self.partitions, kept | roomy),
         )
+
+
+def _bare(schema: Any) -> Any:
+    """A JSON Schema without its words for people."""
+    if isinstance(schema, dict):
+        return {name: _bare(part) for name, part in schema.items() if name not in ("title", "description")}
+    return [_bare(part) for part in schema] if isinstance(schema, list) else schema

@@ -6,22 +6,36 @@ Reading settings is the only way that the environment gets in.
 from __future__ import annotations
 
 import os
+import re
 import socket
+import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from app.errors import Refused, Unavailable
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # What exactness stands on is not a setting.
-OURS = (
-    "bootstrap.servers", "group.id", "group.instance.id", "group.protocol", "enable.auto.commit",
-    "enable.auto.offset.store", "auto.offset.reset", "isolation.level", "transactional.id", "enable.idempotence",
-    "acks", "max.in.flight", "max.in.flight.requests.per.connection", "partition.assignment.strategy", "partitioner",
+OURS = frozenset(
+    {
+        "bootstrap.servers", "metadata.broker.list", "client.id", "group.id", "group.instance.id", "group.protocol",
+        "enable.auto.commit", "auto.commit.enable", "enable.auto.offset.store", "auto.offset.reset",
+        "enable.partition.eof", "isolation.level", "partition.assignment.strategy", "session.timeout.ms",
+        "heartbeat.interval.ms", "max.poll.interval.ms", "transactional.id", "transaction.timeout.ms",
+        "enable.idempotence", "acks", "request.required.acks", "retries", "message.send.max.retries",
+        "message.timeout.ms", "delivery.timeout.ms", "max.in.flight", "max.in.flight.requests.per.connection",
+        "partitioner", "delivery.report.only.error", "message.max.bytes",
+    }
 )  # fmt: skip
 
 
@@ -33,7 +47,9 @@ def home_folder() -> Path:
 class Settings(BaseSettings):
     """Every setting, with its unit in its name. Immutable once read."""
 
-    model_config = SettingsConfigDict(env_prefix="STREAMINFER_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMINFER_", env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+    )
 
     home: Path = Field(default_factory=home_folder, description="Where servers, locks and caches live.")
     kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, host:port[,host:port].")
@@ -59,11 +75,19 @@ class Settings(BaseSettings):
     entities_in_memory: int = Field(default=200_000, ge=1_000, description="Hot states a worker keeps.")
     lookup_rows_in_memory: int = Field(default=500_000, ge=1_000, description="Rows of lookups a worker keeps.")
     redis_timeout_s: float = Field(default=1.0, gt=0)
+    accept_incomplete: bool = Field(
+        default=False, description="Score although the log does not reach back over the views' horizon, and mark it."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.resolve()
 
     @field_validator("kafka_options")
     @classmethod
     def _refuse_ours(cls, options: dict[str, str]) -> dict[str, str]:
-        if taken := sorted(set(options) & set(OURS)):
+        if taken := sorted(set(options) & OURS):
             raise ValueError(f"{', '.join(taken)} cannot be set: exactly-once depends on it")
         return options
 
@@ -74,6 +98,8 @@ class Settings(BaseSettings):
                 "static_members does not go with group_protocol=consumer: a restarted worker would be refused until "
                 "the dead one's session ends"
             )
+        if self.session_timeout_ms > self.max_poll_interval_ms:
+            raise ValueError("session_timeout_ms must not be longer than max_poll_interval_ms")
         if self.commit_deadline_s * 1000 >= self.transaction_timeout_ms:
             raise ValueError("commit_deadline_s must be shorter than transaction_timeout_ms")
         return self
@@ -91,7 +117,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        path = os.environ.get("STREAMINFER_SETTINGS") or home_folder() / "settings.toml"
+        named = os.environ.get("STREAMINFER_SETTINGS")
+        path = Path(named) if named else home_folder() / "settings.toml"
+        if named and not path.is_file():
+            raise Refused(f"STREAMINFER_SETTINGS names {named}, which is not a file.", exit_code=2)
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path), _Started(settings_cls))
 
 
@@ -116,18 +145,27 @@ def load_settings(**flags: Any) -> Settings:
 
     Raises Unavailable where nothing says where Kafka or Redis is, Refused where a setting is wrong.
     """
+    _refuse_unknown()
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except (SettingsError, tomllib.TOMLDecodeError) as error:
+        raise Refused(f"The settings cannot be read: {error}.", exit_code=2) from None
     except ValidationError as error:
         missing = sorted(str(e["loc"][0]) for e in error.errors() if e["type"] == "missing")
         if missing:
             raise Unavailable(
-                f"Nothing says where {' and '.join(missing)} is. Run `streaminfer up`, or set "
+                f"Nothing says where to find {' and '.join(missing)}. Run `streaminfer up`, or set "
                 f"{' and '.join('STREAMINFER_' + name.upper() for name in missing)}."
             ) from None
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "the settings"
-        raise Refused(f"{name}: {first['msg']}.", exit_code=2) from None
+        raise Refused(f"{name}: {first['msg'].removeprefix('Value error, ')}.", exit_code=2) from None
+
+
+def _refuse_unknown() -> None:
+    known = {f"STREAMINFER_{name.upper()}" for name in Settings.model_fields} | {"STREAMINFER_SETTINGS"}
+    if unknown := sorted(name for name in os.environ if name.startswith("STREAMINFER_") and name not in known):
+        raise Refused(f"{', '.join(unknown)} is no setting. There are {', '.join(sorted(known))}.", exit_code=2)
 
 
 def consumer_config(settings: Settings, *, group: str, slot: str) -> dict[str, Any]:
@@ -177,4 +215,4 @@ def producer_config(settings: Settings, *, slot: str, max_record_bytes: int) -> 
 
 def host() -> str:
     """This machine's name, as far as a transactional id may hold it."""
-    return "".join(c if c.isalnum() or c in "-." else "-" for c in socket.gethostname())[:60] or "host"
+    return re.sub(r"[^a-zA-Z0-9.-]", "-", socket.gethostname())[:60] or "host"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Fatal
+from app.features.held import Held
 from app.features.marker import Marker, new_build
 from app.features.views import View
 
@@ -19,6 +20,7 @@ class Found:
 
     topic: str
     topic_id: str
+    partitions: int
     partition: int
     committed: int | None
     log_start: int
@@ -45,7 +47,15 @@ class Resume:
     new: tuple[bool, ...]
 
 
-def decide(found: Found, views: Sequence[View], markers: Sequence[Marker | None]) -> Begin | Resume:
+@dataclass(frozen=True)
+class Wanted:
+    """A view, and the digest of all that its state depends on."""
+
+    view: View
+    digest: str
+
+
+def decide(found: Found, wanted: Sequence[Wanted], markers: Sequence[Marker | None]) -> Begin | Resume:
     """The row of protocol B6 that holds. Raises Fatal, with the way out, for the rows that a person must decide."""
     where = f"{found.topic}/{found.partition}"
     if found.committed is None:
@@ -58,26 +68,37 @@ def decide(found: Found, views: Sequence[View], markers: Sequence[Marker | None]
     _refuse_lost_log(found, found.committed, where)
     builds: list[Marker] = []
     new: list[bool] = []
-    for view, marker in zip(views, markers, strict=True):
+    for want, marker in zip(wanted, markers, strict=True):
         # Another declaration is another state: it is folded anew from the log beside the old one.
-        kept = marker if marker is not None and marker.digest == view.digest else None
-        build = kept or Marker(found.topic_id, new_build(), view.digest, found.log_start)
+        kept = marker if marker is not None and marker.digest == want.digest else None
+        build = kept or _build(found, want.digest)
         builds.append(build)
         new.append(kept is None)
-        _refuse_state(found, found.committed, view.name, build)
+        _refuse_state(found, found.committed, want.view.name, build)
     fold_from = min((marker.next for marker in builds), default=found.committed)
     return Resume(fold_from, found.committed, tuple(builds), tuple(new))
 
 
-def refuse_short_log(found: Found, view: View, *, oldest_ms: int, newest_ms: int) -> None:
-    """A state that was folded from the log's start is whole only if the log reaches back over the view's horizon."""
-    horizon_ms = newest_ms - view.within_ms - view.lateness_ms
-    if found.log_start > 0 and oldest_ms > horizon_ms:
+def refuse_short_log(found: Found, held: Held) -> None:
+    """Raises Fatal for a state that was not folded from the log's first offset and has not outlived that yet."""
+    if not held.is_whole(held.newest_ms):
         raise Fatal(
-            f"The view {view.name} looks back {view.within_ms // 86_400_000} days, but {found.topic}/{found.partition} "
-            f"starts at offset {found.log_start}, {(newest_ms - oldest_ms) / 86_400_000:.1f} days back: its features "
-            "would be wrong. Raise the topic's retention.ms, or restore the state in Redis."
+            f"The view {held.view.name} looks back {held.view.within_ms / 86_400_000:g} days, but the log of "
+            f"{found.topic}/{found.partition} was deleted up to offset {held.marker.since}: its features would count "
+            "too little. Raise the topic's retention.ms, or set STREAMINFER_ACCEPT_INCOMPLETE=true to go on and have "
+            "such predictions marked `incomplete`."
         )
+
+
+def _build(found: Found, digest: str) -> Marker:
+    return Marker(
+        topic_id=found.topic_id,
+        partitions=found.partitions,
+        build=new_build(),
+        digest=digest,
+        since=found.log_start,
+        next=found.log_start,
+    )
 
 
 def _refuse_lost_log(found: Found, committed: int, where: str) -> None:
@@ -100,6 +121,12 @@ def _refuse_state(found: Found, committed: int, view: str, marker: Marker) -> No
         raise Fatal(
             f"The state of view {view} in Redis was folded from another topic called {found.topic}: it was deleted and "
             f"created since. Delete the old state with `streaminfer features rebuild {view}` and run again."
+        )
+    if marker.partitions != found.partitions:
+        raise Fatal(
+            f"The state of view {view} was folded when {found.topic} had {marker.partitions} partitions, and it has "
+            f"{found.partitions} now: keys have moved, and their windows would start anew. Make the state anew on a "
+            f"topic of the new width, with `streaminfer features rebuild {view}` once its old records are there."
         )
     if marker.next > committed:
         raise Fatal(

@@ -11,6 +11,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from app.features.marker import Marker, decode_marker
 from app.features.store import PREFIX, SLICE, Store
 from app.features.views import View
@@ -31,6 +33,7 @@ class Held:
         self.partition = partition
         self.marker = marker
         self.newest_ms = marker.newest_ms
+        self.oldest_ms = marker.oldest_ms
         self.states: dict[bytes, Any] = {}
         self.dirty: set[bytes] = set()
         self._store = store
@@ -59,6 +62,8 @@ class Held:
         An event behind the partition's newest by more than the lateness is not folded: the state to read is a copy.
         """
         state = self.states[entity]
+        if self.oldest_ms is None:
+            self.oldest_ms = time_ms
         too_late = time_ms < self.newest_ms - self.view.lateness_ms
         if time_ms > self.newest_ms:
             self.newest_ms = time_ms
@@ -72,12 +77,21 @@ class Held:
             return copy, True
         return state, not self.view.fold(state, event, time_ms)
 
+    def is_whole(self, time_ms: int) -> bool:
+        """Whether every event that a read at this time looks back on was folded in."""
+        if self.marker.since == 0:
+            return True
+        horizon_ms = self.view.within_ms + self.view.lateness_ms
+        return self.oldest_ms is not None and time_ms - horizon_ms >= self.oldest_ms
+
     def flush(self, next_offset: int) -> Flushed:
         """Write all that is dirty and move the marker to `next_offset`. No batch of the partition may be in flight.
 
         Raises Unavailable where Redis does not answer: everything stays dirty, and the flush may be tried again.
         """
-        target = self.marker.at(next_offset, self.newest_ms)
+        target = msgspec.structs.replace(
+            self.marker, next=next_offset, newest_ms=self.newest_ms, oldest_ms=self.oldest_ms
+        )
         if target == self.marker and not self.dirty:
             return Flushed.DONE
         while True:

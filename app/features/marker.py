@@ -14,17 +14,20 @@ NEVER_MS = -(1 << 53)  # the newest event time of a partition that has none yet
 
 
 class Marker(msgspec.Struct, frozen=True):
-    """`next` is the first offset not folded in; `newest_ms` the newest event time that is."""
+    """A state was folded from offset `since` on, where its topic had so many partitions, up to but not with `next`.
+
+    `newest_ms` is the newest event time folded in, `oldest_ms` that of the first event: a state that was not folded
+    from the log's first offset is whole only for times that lie its view's horizon after that.
+    """
 
     topic_id: str
+    partitions: int
     build: str
     digest: str
+    since: int
     next: int
     newest_ms: int = NEVER_MS
-
-    def at(self, offset: int, newest_ms: int) -> Marker:
-        """The same state, folded on to `offset`."""
-        return Marker(self.topic_id, self.build, self.digest, offset, newest_ms)
+    oldest_ms: int | None = None
 
     def same_state(self, other: Marker) -> bool:
         return (self.topic_id, self.build, self.digest) == (other.topic_id, other.build, other.digest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import Unavailable
+from app.errors import RecordError, Stage, Unavailable
 from app.features.held import Flushed, Held
 from app.features.lookups import DEFAULTED, Lookup
 from app.features.store import Store
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.pipeline import Pipeline
 
 LATE = "late"  # the mark of an event that came after a newer one of its entity
+INCOMPLETE = "incomplete"  # the mark of an event whose windows reach back behind the log that could be folded
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
@@ -164,15 +165,20 @@ class Memory:
     # -- folding ---------------------------------------------------------------------------------------------------
 
     def features(self, event: Admitted) -> Features:
-        """Fold one loaded event into every view and read the whole row as of its time."""
+        """Fold one loaded event into every view and read the whole row as of its time.
+
+        Raises RecordError where the pipeline's own function of the event fails; the event is folded then too.
+        """
         owned = self.owned[event.partition]
-        row = self.pipeline.event.of(event.event)
+        row: tuple[float, ...] = ()
         marks: tuple[str, ...] = ()
         for held in owned.held:
             state, late = held.fold(event.entity, event.event, event.offset, event.time_ms)
             row += held.view.read(state, event.time_ms)
             if late and LATE not in marks:
                 marks += (LATE,)
+            if held.marker.since and INCOMPLETE not in marks and not held.is_whole(event.time_ms):
+                marks += (INCOMPLETE,)
         for table in self.tables:
             values = table.rows[table.lookup.entity(event.event)]
             if values is None:
@@ -180,7 +186,13 @@ class Memory:
                 if DEFAULTED not in marks:
                     marks += (DEFAULTED,)
             row += values
-        return Features(row, marks)
+        try:
+            # After the fold: state counts every event that was admitted, as catching up does.
+            return Features(self.pipeline.event.of(event.event) + row, marks)
+        except Exception as error:  # the pipeline's own code, on an event that it was not written for
+            raise RecordError(
+                Stage.FEATURES, "failed", f"The pipeline's own features failed on this event ({type(error).__name__})."
+            ) from error
 
     def fold_only(self, events: Sequence[Admitted]) -> None:
         """Fold loaded events without reading: the way that state catches up with the log."""

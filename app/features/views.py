@@ -16,6 +16,8 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, Protocol
 
+from app.errors import Refused
+
 FOLD_VERSION = 1  # part of every digest: raise it when a fold or a blob's layout changes
 PRUNE_AT = 64  # entries out of the horizon before a list is cut: cutting costs as much as folding a few events
 
@@ -33,6 +35,8 @@ class View(Protocol):
     def name(self) -> str: ...
     @property
     def columns(self) -> tuple[str, ...]: ...
+    @property
+    def fields(self) -> tuple[str, ...]: ...
     @property
     def lateness_ms(self) -> int: ...
     @property
@@ -72,6 +76,18 @@ class Window:
     spans_ms: Mapping[str, int]
     unit: int = 100
     lateness_ms: int = 3_600_000
+
+    def __post_init__(self) -> None:
+        if not self.spans_ms or min(self.spans_ms.values()) <= 0 or self.unit <= 0 or self.lateness_ms < 0:
+            raise Refused(
+                f"The window {self.name} needs at least one span, spans and a unit above nought, and a lateness that "
+                "is not below it."
+            )
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The event's fields that a fold reads."""
+        return (self.amount,)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class Log:
 
     def starts(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """The first offset that retention has left of each partition."""
-        return self._offsets(topic, {p: EARLIEST for p in partitions})
+        return self._offsets(topic, dict.fromkeys(partitions, EARLIEST))
 
     def ends(self, topic: str, partitions: Sequence[int], *, settled: bool) -> dict[int, int]:
         """Each partition's end: the first offset of an open transaction if `settled`, else where the next record goes.
@@ -102,7 +102,7 @@ class Log:
         Every transaction with a record below a settled end has committed or aborted there.
         """
         level = IsolationLevel.READ_COMMITTED if settled else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(topic, {p: LATEST for p in partitions}, level)
+        return self._offsets(topic, dict.fromkeys(partitions, LATEST), level)
 
     def since(self, topic: str, partitions: Sequence[int], time_ms: int) -> dict[int, int | None]:
         """Each partition's first offset whose record time is `time_ms` or later; None where there is none."""
@@ -190,7 +190,7 @@ class Log:
             if end is None:
                 continue
             moved = True
-            if error is None and offset < end:
+            if error is None:
                 records.append(message)
             if offset >= end or (error is None and offset == end - 1):
                 del ends[partition]

@@ -83,7 +83,7 @@ class _Terminals:
         known = terminal * _APART + seconds - DELAY_S
         order = np.argsort(known)  # sorted questions are answered three times faster: their memory is near
         known = known[order]
-        ends = np.searchsorted(self._keys, known, side="left")
+        ends = np.searchsorted(self._keys, known, side="right")
         features = {}
         for days in WINDOWS_DAYS:
             begins = np.searchsorted(self._keys, known - days * DAY_S, side="right")

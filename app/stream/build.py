@@ -44,7 +44,11 @@ def build_worker(
         # Half a minute beyond its own deadline, a call hangs: librdkafka can ignore a time-out.
         Committer(transactions, limit_s=2 * settings.commit_deadline_s),
         Processor(pipeline, model, memory),
-        limits=Limits(batch_records=settings.batch_records, flush_every_s=settings.flush_every_s),
+        limits=Limits(
+            batch_records=settings.batch_records,
+            flush_every_s=settings.flush_every_s,
+            accept_incomplete=settings.accept_incomplete,
+        ),
         observe=observe,
         ends=ends,
     )

@@ -42,7 +42,9 @@ class Owner(Protocol):
 
 @dataclass(frozen=True)
 class Polled:
-    """What one poll gave. `group` is the metadata read right after the records were taken, and belongs to them; None
+    """What one poll gave.
+
+    `group` is the metadata read right after the records were taken, and belongs to them; None
     where this process is no member of the group.
 
     `ends` holds the partitions whose end was reached, with the offset that the next record will have. `changed`: the
@@ -53,6 +55,7 @@ class Polled:
     ends: dict[int, int]
     group: object
     changed: bool
+    gone: set[int]  # partitions whose next record the log does not have
 
 
 class Feed:
@@ -90,18 +93,21 @@ class Feed:
             self._group, self.group = group, group if is_member(group) else None
         records: list[Record] = []
         ends: dict[int, int] = {}
+        gone: set[int] = set()
         for message in messages:
             trouble = message.error()
             if trouble is None:
                 records.append(_record(self.topic, message))
             elif trouble.code() == KafkaError._PARTITION_EOF:
                 ends[_int(message.partition())] = _int(message.offset())
+            elif trouble.code() == KafkaError._AUTO_OFFSET_RESET:
+                gone.add(_int(message.partition()))
             else:
                 self._event(trouble)
         if self._away and (records or ends):
             self._away = False
             log.info("Kafka answers again.")
-        return Polled(records, ends, self.group, changed=before != group)
+        return Polled(records, ends, self.group, changed=before != group, gone=gone)
 
     # -- partitions ------------------------------------------------------------------------------------------------
 
@@ -128,7 +134,7 @@ class Feed:
         """
         places = [TopicPartition(self.topic, p) for p in partitions]
         try:
-            topic_id = self._topic_id(timeout_s)
+            topic_id, width = self._topic(timeout_s)
             committed = {_int(c.partition): c for c in self._consumer.committed(places, timeout_s)}
             found: dict[int, Found] = {}
             for partition, place in committed.items():
@@ -138,14 +144,16 @@ class Feed:
                     TopicPartition(self.topic, partition), timeout_s, cached=False
                 )
                 at = None if place.offset == OFFSET_INVALID else place.offset
-                found[partition] = Found(self.topic, topic_id, partition, at, low, high)
+                found[partition] = Found(self.topic, topic_id, width, partition, at, low, high)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not tell the committed offsets ({error.args[0].str()}).") from error
         return found
 
-    def _topic_id(self, timeout_s: float) -> str:
+    def _topic(self, timeout_s: float) -> tuple[str, int]:
+        """The topic's id, which a topic created anew does not share, and how many partitions it has."""
         future = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=timeout_s)[self.topic]
-        return str(future.result(timeout_s + 1.0).topic_id)
+        described = future.result(timeout_s + 1.0)
+        return str(described.topic_id), len(described.partitions)
 
     def close(self) -> None:
         """End membership; a static member's partitions stay its own until its session ends."""
@@ -182,8 +190,6 @@ class Feed:
         code = error.code()
         if code in AWAY:
             self._error(error)
-        elif code == KafkaError._AUTO_OFFSET_RESET:
-            pass  # the stand-in offset of a partition that is not started yet; `start` seeks past it
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("This worker did not poll in time and lost its partitions; it joins again.")
         elif error.fatal() or code == KafkaError.FENCED_INSTANCE_ID:

@@ -17,3 +17,4 @@ class Limits:
     dirty_entities: int = 100_000
     aborts: int = 5
     redis_retry_s: float = 0.5
+    accept_incomplete: bool = False  # score although the log does not reach back over the views' horizon

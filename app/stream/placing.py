@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from app.errors import Unavailable
-from app.features.assign import Begin, Found, Resume, decide, refuse_short_log
+from app.features.assign import Begin, Found, Resume, Wanted, decide, refuse_short_log
 from app.features.held import Held
 from app.features.marker import Marker
 from app.features.memory import Memory, Owned
@@ -25,10 +25,13 @@ SAY_AFTER_S = 3.0
 class Placing:
     """Places pending partitions; in the loop, never in the callback."""
 
-    def __init__(self, feed: Feed, memory: Memory, observe: Observer) -> None:
+    def __init__(self, feed: Feed, memory: Memory, *, accept_incomplete: bool, observe: Observer) -> None:
+        pipeline = memory.pipeline
         self._feed = feed
         self._memory = memory
+        self._accept_incomplete = accept_incomplete
         self._observe = observe
+        self._wanted = [Wanted(view, pipeline.digest(view)) for view in pipeline.views]
         self._found: dict[int, Found] = {}
         self._waiting_since: float | None = None
         self._said = False
@@ -38,26 +41,28 @@ class Placing:
 
         Raises Fatal where a person must decide.
         """
-        views = self._memory.pipeline.views
-        partitions = [share.partition for share in shares]
+        begin: dict[int, int] = {}
         try:
-            found = self._feed.found(partitions, ASK_S)
-            markers = [self._memory.store.markers(view.name, partitions) for view in views]
+            self._place(shares, begin)
         except Unavailable as error:
             self._later(shares, error)
-            return {}
-        self._waiting_since, self._said = None, False
+        else:
+            self._waiting_since, self._said = None, False
+        return begin
+
+    def _place(self, shares: Sequence[Share], begin: dict[int, int]) -> None:
+        partitions = [share.partition for share in shares]
+        found = self._feed.found(partitions, ASK_S)
+        markers = [self._memory.store.markers(want.view.name, partitions) for want in self._wanted]
         self._observe(Step.RESOLVED)
-        begin: dict[int, int] = {}
         for i, share in enumerate(shares):
-            here = found[share.partition]
-            decision = decide(here, views, [of_view[i] for of_view in markers])
+            here, mine = found[share.partition], [of_view[i] for of_view in markers]
+            decision = decide(here, self._wanted, mine)
             if isinstance(decision, Begin):
                 begin[share.partition] = decision.at
             else:
                 self._found[share.partition] = here
-                self._resume(share, decision, [of_view[i] for of_view in markers])
-        return begin
+                self._resume(share, decision, mine)
 
     def _later(self, shares: Sequence[Share], error: Unavailable) -> None:
         now = time.monotonic()
@@ -69,7 +74,7 @@ class Placing:
             share.retry_at = now + AGAIN_S
 
     def _resume(self, share: Share, decision: Resume, found: Sequence[Marker | None]) -> None:
-        partition, store = share.partition, self._memory.store
+        partition = share.partition
         kept = self._memory.owned.get(partition)
         unchanged = (
             kept is not None
@@ -78,37 +83,44 @@ class Placing:
             and tuple(held.marker for held in kept.held) == decision.builds
         )
         if kept is None or not unchanged:
-            views = self._memory.pipeline.views
-            for view, marker, new, old in zip(views, decision.builds, decision.new, found, strict=True):
-                if new and store.write(store.marker_key(view.name, partition), old, marker, []) != marker:
-                    share.retry_at = time.monotonic() + AGAIN_S
-                    return
-            held = tuple(Held(v, partition, store, m) for v, m in zip(views, decision.builds, strict=True))
-            kept = self._memory.owned[partition] = Owned(held, decision.fold_from)
-        if not self._feed.start(partition, kept.next_offset):
-            share.retry_at = time.monotonic() + AGAIN_S
-            return
-        share.committed, share.until = decision.committed, decision.committed
-        share.oldest_ms, share.fresh = None, any(decision.new)
-        behind = kept.next_offset < decision.committed
-        share.phase = Phase.CATCHING_UP if behind else Phase.LIVE
-        if behind:
+            made = self._made(partition, decision, found)
+            if made is None:
+                share.retry_at = time.monotonic() + AGAIN_S
+                return
+            kept = self._memory.owned[partition] = made
+        share.committed = share.until = decision.committed
+        if kept.next_offset == decision.committed:
+            self._go_live(share)
+        elif self._feed.start(partition, kept.next_offset):
+            share.phase = Phase.CATCHING_UP
             log.info("Partition %d folds offsets %d to %d again.", partition, kept.next_offset, decision.committed - 1)
+        else:
+            share.retry_at = time.monotonic() + AGAIN_S
+
+    def _made(self, partition: int, decision: Resume, found: Sequence[Marker | None]) -> Owned | None:
+        """State to fold on from, its new builds announced in Redis. None where another owner was quicker."""
+        store, held = self._memory.store, []
+        for want, marker, new, old in zip(self._wanted, decision.builds, decision.new, found, strict=True):
+            if new and store.write(store.marker_key(want.view.name, partition), old, marker, []) != marker:
+                return None
+            held.append(Held(want.view, partition, store, marker))
+        return Owned(tuple(held), decision.fold_from)
 
     def caught_up(self, share: Share) -> None:
         """The state has folded all that is committed: score from there on.
 
         Raises Fatal where the state was folded from a log that does not reach back far enough.
         """
-        owned = self._memory.owned[share.partition]
-        if share.oldest_ms is not None and share.fresh:
-            for held in owned.held:
-                refuse_short_log(
-                    self._found[share.partition], held.view, oldest_ms=share.oldest_ms, newest_ms=held.newest_ms
-                )
-        owned.next_offset = share.until
+        self._memory.owned[share.partition].next_offset = share.until
         self._observe(Step.CAUGHT_UP)
+        self._go_live(share)
+
+    def _go_live(self, share: Share) -> None:
+        if not self._accept_incomplete:
+            for held in self._memory.owned[share.partition].held:
+                refuse_short_log(self._found[share.partition], held)
         if self._feed.start(share.partition, share.until):
             share.phase = Phase.LIVE
-        else:
+        else:  # the consumer is not ready for it: it is placed again, with the memory that it has
             share.phase = Phase.PENDING
+            share.retry_at = time.monotonic() + AGAIN_S

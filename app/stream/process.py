@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 DONE, FATAL, FENCED = 0, 1, 4  # any other end is a death, and the supervisor restarts it
 REPORT_EVERY_S = 0.5
+FIRST_S = 0.05  # the first commit is told at once: it is what the supervisor counts deaths by
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -104,8 +105,11 @@ def _tether(stopping: threading.Event) -> None:
 def _report(worker: Worker) -> None:
     told: set[int] = set()
     while True:
-        time.sleep(REPORT_EVERY_S)
         _tell(worker, told)
+        until = time.monotonic() + REPORT_EVERY_S
+        uncommitted = worker.counts.batches == 0
+        while time.monotonic() < until and not (uncommitted and worker.counts.batches):
+            time.sleep(FIRST_S if uncommitted else REPORT_EVERY_S)
 
 
 def _tell(worker: Worker, told: set[int]) -> None:

@@ -7,9 +7,10 @@ cannot be answered with a prediction is answered with a dead letter; nothing is 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from operator import attrgetter
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from app.pipeline import Pipeline
 from app.record import Headers, Output, Record
 
 Refusal = tuple[Record, RecordError]
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 CONTENT_TYPE = ("content-type", b"application/json")
 
 
@@ -55,10 +57,18 @@ class Processor:
         """One output for each record. Folds the events into memory, where their states must have been loaded."""
         refusals = list(refused)
         outputs: list[Output] = []
-        if admitted:
-            features = [self.memory.features(event) for event in admitted]
-            kept, scores = self._score(admitted, features, refusals)
-            outputs = self._build.predictions([admitted[i] for i in kept], [features[i] for i in kept], scores)
+        known: list[Admitted] = []
+        features: list[Features] = []
+        for event in admitted:
+            try:
+                features.append(self.memory.features(event))
+            except RecordError as error:
+                refusals.append((event.record, error))
+            else:
+                known.append(event)
+        if known:
+            kept, scores = self._score(known, features, refusals)
+            outputs = self._build.predictions([known[i] for i in kept], [features[i] for i in kept], scores)
         outputs.extend(dead_letter(self.pipeline.dead_letters, record, error) for record, error in refusals)
         return outputs
 
@@ -66,13 +76,14 @@ class Processor:
         self, admitted: Sequence[Admitted], features: Sequence[Features], refusals: list[Refusal]
     ) -> tuple[list[int], list[float]]:
         """The places of the events that have a score, and the scores. The others are added to `refusals`."""
-        matrix = np.array([f.row for f in features], dtype=np.float64)
+        with np.errstate(over="ignore"):  # what the model's narrower type cannot hold is not finite there
+            matrix = np.array([f.row for f in features], dtype=np.float64).astype(np.float32)
         finite = np.isfinite(matrix).all(axis=1)
         places = np.flatnonzero(finite)
         for i in np.flatnonzero(~finite).tolist():
             error = RecordError(Stage.FEATURES, "not-finite", "A feature of this event is not a finite number.")
             refusals.append((admitted[i].record, error))
-        scores = self._run(matrix[places].astype(np.float32))
+        scores = self._run(matrix[places])
         good = np.isfinite(scores)
         for i in places[~good].tolist():
             error = RecordError(Stage.SCORE, "no-score", "The model gave no finite score for this event.")
@@ -151,8 +162,13 @@ class Answers:
     def _headers(self, record: Record, scored_at: tuple[str, bytes]) -> Headers:
         headers: Headers = [CONTENT_TYPE, ("source", record.source), self._ref, scored_at]
         if record.headers:
-            headers.extend(header for header in record.headers if header[0] == "traceparent")
+            headers.extend(islice(filter(_is_trace, record.headers), 1))
         return headers
+
+
+def _is_trace(header: tuple[str, bytes | None]) -> bool:
+    """Whether it is a traceparent as W3C has it. Anything else is not carried on: an answer's size is bounded."""
+    return header[0] == "traceparent" and header[1] is not None and bool(TRACEPARENT.fullmatch(header[1]))
 
 
 def dead_letter(topic: str, record: Record, error: RecordError) -> Output:

@@ -8,9 +8,11 @@ of sending and without a gap: an event waits for Kafka as long as it takes, and 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,41 +23,45 @@ from app.settings import Settings
 
 PATIENCE_S = 30.0
 POLL_EVERY = 500  # events: what became of the sent ones is heard that often
+SETTLE_S = 1.1  # librdkafka may ask for its producer's number twice, half a second apart
 WAIT_S = 0.1  # a longer wait inside librdkafka would keep Ctrl-C waiting
-PAUSE_S = 0.0005  # a shorter pause is not worth the sleep
 BEHIND_S = 1.0  # a sender that is this far behind at its end stops, and does not send what was due
 GIVEN_UP = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 T = TypeVar("T")
+# A place to tell of it by, key, value, partition (-1: by the key, or any where there is none).
+Event = tuple[int, bytes | None, bytes, int]
 
 
-def paced(
-    events: Iterable[T],
-    pause: Callable[[float], None],
-    *,
-    rate: float | None = None,
-    count: int | None = None,
-    seconds: float | None = None,
-) -> Iterator[T]:
-    """The events, each when it is due: the i-th at i / rate seconds after the first, however late the one before was.
+@dataclass(frozen=True)
+class Pace:
+    """When events are due: the i-th at i / rate seconds after the first, however late the one before was.
 
     At most `count` of them, and those due within `seconds`; without a rate all are due at once.
     """
-    if count == 0 or seconds == 0:
-        return
-    start = time.monotonic()
-    for i, event in enumerate(events):
-        if rate is not None:
-            due = i / rate
-            if seconds is not None and due >= seconds:
+
+    rate: float | None = None
+    count: float | None = None
+    seconds: float | None = None
+
+    def of(self, events: Iterable[T], pause: Callable[[float], None]) -> Iterator[T]:
+        """The events, each given when it is due; `pause` lets up to so many seconds go by."""
+        if self.count == 0:
+            return
+        start = time.monotonic()
+        until = math.inf if self.seconds is None else start + self.seconds
+        for i, event in enumerate(events):
+            if self.rate is not None:
+                due = start + i / self.rate
+                if due >= until:
+                    return
+                while (early := due - time.monotonic()) > 0:
+                    pause(early)
+            if time.monotonic() > until + (BEHIND_S if self.rate is not None else 0.0):
                 return
-            while (early := start + due - time.monotonic()) > 0:
-                pause(early)
-        if seconds is not None and time.monotonic() - start > seconds + (BEHIND_S if rate is not None else 0.0):
-            return
-        yield event
-        if i + 1 == count:
-            return
+            yield event
+            if i + 1 == self.count:
+                return
 
 
 class Sender:
@@ -94,11 +100,22 @@ class Sender:
             "delivery.report.only.error": True,
         }
         self._producer = Producer(options, logger=quiet)
+        self._ready_at = time.monotonic() + SETTLE_S
 
     @property
     def sent(self) -> int:
         """How many events Kafka has; exact after `finish`."""
         return self._handed_over - sum(self.refused.values()) - len(self._producer)
+
+    def settle(self) -> None:
+        """Wait until the first event goes out at once; of those that are due in time it would be late."""
+        while (early := self._ready_at - time.monotonic()) > 0:
+            self.pause(early)
+
+    def send_all(self, events: Iterable[Event], pace: Pace) -> None:
+        """Hand the events over when they are due. What was handed over is on its way until `finish`."""
+        for place, key, value, partition in pace.of(events, self.pause):
+            self.send(key, value, place=place, partition=partition)
 
     def send(self, key: bytes | None, value: bytes, *, place: int, partition: int = -1) -> None:
         """Hand one event over; waits while too many are on their way. Raises Unavailable where none gets through."""
@@ -128,8 +145,7 @@ class Sender:
     def pause(self, seconds: float) -> None:
         """Let time go by, and hear what became of the events."""
         self._producer.poll(0)
-        if seconds > PAUSE_S:
-            time.sleep(min(seconds, WAIT_S))
+        time.sleep(min(seconds, WAIT_S))
 
     def _wait(self) -> None:
         self._producer.poll(WAIT_S)

@@ -30,6 +30,4 @@ class Share:
     in_flight: int = 0
     retry_at: float = 0.0
     waiting: bool = False  # live, but paused until Redis answers
-    fresh: bool = False  # its state is folded from the log's start
-    oldest_ms: int | None = None  # of the events folded while catching up
     reached: bool = False  # the planned end is committed and flushed

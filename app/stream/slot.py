@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from app.errors import Refused
 from app.settings import host
 
 MOST = 1000
+NAME = re.compile(r"[a-zA-Z0-9._-]{1,100}")  # what Kafka takes in a member's name
 
 
 @contextmanager
@@ -28,6 +30,10 @@ def instance(kafka: str, pipeline: str, name: str | None = None) -> Iterator[str
     `kafka` are the bootstrap servers: the same name beside another Kafka fences nobody. Raises Refused where the named
     one is taken on this machine.
     """
+    if name is not None and not NAME.fullmatch(name):
+        raise Refused(
+            f"The instance {name!r} must be up to 100 of the letters a-z, digits, '.', '_' and '-'.", exit_code=2
+        )
     cluster = hashlib.blake2b(kafka.encode(), digest_size=6).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"streaminfer-{os.getuid()}" / "slots" / cluster
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +51,8 @@ def instance(kafka: str, pipeline: str, name: str | None = None) -> Iterator[str
             handle.close()
         return
     raise Refused(
-        f"The pipeline {pipeline} already runs here as instance {name}; stop it, or give this one another --instance."
+        f"The pipeline {pipeline} already runs here as {name or f'{MOST} instances'}; stop it, or give this one "
+        "another --instance."
     )
 
 

@@ -113,9 +113,11 @@ class Supervisor:
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                self._events.put((seat, process, json.loads(line)))
+                event = json.loads(line)
             except ValueError:
                 continue  # a half line of a process that was killed
+            if isinstance(event, dict) and "event" in event:  # a pipeline's own code may print
+                self._events.put((seat, process, event))
         process.wait()
         self._events.put((seat, process, None))
 

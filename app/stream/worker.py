@@ -65,7 +65,9 @@ class Worker:
         self.shares: dict[int, Share] = {}
         self.counts = Counts()
         self.stopping = threading.Event()
-        self._placing = Placing(self.feed, self.memory, observe)
+        self._placing = Placing(
+            self.feed, self.memory, accept_incomplete=self.limits.accept_incomplete, observe=observe
+        )
         self._keeping = Keeping(self.feed, self.memory, self.shares, limits=self.limits, observe=observe)
         self._in_flight: list[Batch] = []
         self._recovering = False
@@ -105,6 +107,9 @@ class Worker:
         if polled.records:
             self._work(polled)
         self._note_ends(polled.ends)
+        # A pending partition was at a stand-in offset; one that was started has lost records, and is looked at again.
+        if any(p in self.shares and self.shares[p].phase is not Phase.PENDING for p in polled.gone):
+            self._assign_again(set(), forget=False)
 
     # -- what became of batches --------------------------------------------------------------------------------------
 
@@ -275,10 +280,6 @@ class Worker:
         admitted, _ = self.processor.admit(records)
         held_back = self._load(admitted, records, lookups=False)
         self.memory.fold_only([event for event in admitted if event.partition not in held_back])
-        for event in admitted:
-            share = self.shares[event.partition]
-            if share.oldest_ms is None:
-                share.oldest_ms = event.time_ms
         self._advance(records, held_back)
 
     def _answer(self, records: list[Record], group: object) -> None:

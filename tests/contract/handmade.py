@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD
-from app.record import Headers
 from app.settings import Settings
 
 WAIT_S = 20.0
@@ -33,6 +32,7 @@ class HandmadeLog:
         self.source, self.scored, self.dead = base, self.pipeline.answers.name, self.pipeline.dead_letters
         self._admin = AdminClient({"bootstrap.servers": kafka})
         self._plain = Producer({"bootstrap.servers": kafka})
+        self._own: Producer | None = None
         self._ids = 0
         topics = [NewTopic(spec.name, spec.partitions, 1, config=dict(spec.config)) for spec in self.pipeline.topics()]
         for future in self._admin.create_topics(topics).values():
@@ -52,30 +52,39 @@ class HandmadeLog:
                 "bootstrap.servers": self.settings.kafka,
                 "transactional.id": f"{self.source}.{self._ids}",
                 "transaction.timeout.ms": 60_000,
+                "retry.backoff.ms": 5,
+                "linger.ms": 0,
             }
         )
         producer.init_transactions(WAIT_S)
         producer.begin_transaction()
         return producer
 
+    def _begun(self) -> Producer:
+        """The same one every time, for those who commit at once: a new one takes a while."""
+        if self._own is None:
+            self._own = self.transaction()
+        else:
+            self._own.begin_transaction()
+        return self._own
+
     def answer(
         self, offsets: Iterable[int], *, partition: int = 0, topic: str | None = None, within: Producer | None = None
     ) -> None:
         """One answer for each of these inputs, committed, or in the transaction of `within`."""
-        producer = within or self.transaction()
+        producer = within or self._begun()
         for offset in offsets:
-            headers: Headers = [
-                ("model", b"fraud@1"),
-                ("source", b"%b/%d/%d" % (self.source.encode(), partition, offset)),
-            ]
-            producer.produce(topic or self.scored, b"{}", partition=partition, headers=headers)
+            source = f"{self.source}/{partition}/{offset}"
+            producer.produce(
+                topic or self.scored, b"{}", partition=partition, headers=[("model", b"fraud@1"), ("source", source)]
+            )
         assert producer.flush(WAIT_S) == 0
         if within is None:
             producer.commit_transaction(WAIT_S)
 
     def write(self, headers: Sequence[tuple[str, bytes | None]], *, topic: str | None = None) -> None:
         """One committed answer with these headers."""
-        producer = self.transaction()
+        producer = self._begun()
         producer.produce(topic or self.scored, b"{}", partition=0, headers=list(headers))
         producer.commit_transaction(WAIT_S)
 

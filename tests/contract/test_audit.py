@@ -295,6 +295,29 @@ def test_answers_that_are_all_deleted_are_refused(log: HandmadeLog) -> None:
         judged(log)
 
 
+def test_what_is_written_after_the_ends_were_read_is_left_to_the_next_audit(log: HandmadeLog) -> None:
+    log.inputs(3)
+    log.answer(range(3))
+    log.commit(3)
+    told: list[int] = []
+
+    def answer_again(done: int, total: int) -> None:
+        if not told:
+            log.answer([0])
+        told.append(done)
+
+    assert audit(log.settings, log.pipeline, progress=answer_again).ok
+    assert wrongs(judged(log)) == (0, 1, 0)
+
+
+def test_records_that_are_deleted_while_they_are_read_make_no_verdict(log: HandmadeLog) -> None:
+    log.inputs(3)
+    log.answer(range(3))
+    log.commit(3)
+    with pytest.raises(Unavailable, match=rf"The oldest records of {log.source} were deleted while they were read"):
+        audit(log.settings, log.pipeline, progress=lambda done, total: log.delete_before(log.source, 2))
+
+
 def test_a_topic_that_is_not_there_is_refused_with_what_creates_it(log: HandmadeLog) -> None:
     elsewhere = replace(log.pipeline, answers=replace(log.pipeline.answers, name=f"{log.source}.none"))
     with pytest.raises(Refused, match=r"There is no topic .*\.none: `streaminfer topics apply`"):

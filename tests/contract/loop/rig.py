@@ -136,7 +136,9 @@ class Rig:
 
     def produce(self, count: int, *, poison: bool = True) -> None:
         """Payments of 60 customers, a few hours apart each, and one record in fifty that is none."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True})
+        producer = Producer(
+            {"bootstrap.servers": self.settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
+        )
         for _ in range(count):
             self.clock_ms += self._random.randrange(0, 200_000)
             customer = str(self._random.randrange(60))

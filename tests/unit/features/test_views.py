@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.errors import Refused
 from app.features import views
 from app.features.views import PRUNE_AT, Window, WindowState
 
@@ -132,11 +133,11 @@ def test_the_order_of_columns_is_that_of_the_spans() -> None:
         # A letter for the width of numbers, the first time, the steps from it, the sums from the first amount on.
         (
             [(1_522_540_831_000, 5716), (1_522_540_831_007, 1)],
-            "4998ebe67d6201000000000000070000005416000055160000",
+            "491861817e6201000000000000070000005416000055160000",
         ),
         (
             [(1_522_540_831_000, -1), (1_522_540_831_007, 1 << 32)],
-            "7198ebe67d6201000000000000000000000700000000000000ffffffffffffffffffffffff00000000",
+            "711861817e6201000000000000000000000700000000000000ffffffffffffffffffffffff00000000",
         ),
     ],
     ids=["narrow", "wide"],
@@ -151,7 +152,7 @@ def test_the_layout_of_a_stored_state_is_what_redis_holds_already(events: list[t
 
 def test_the_digest_of_a_declaration_never_changes_by_itself() -> None:
     """Another digest makes every state anew from the log at the next start."""
-    assert WINDOW.digest == "GOLDEN"
+    assert WINDOW.digest == "da73f354ba364d91"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,15 @@ def test_a_state_that_means_something_else_has_another_digest(changed: Window) -
 def test_a_fold_of_another_version_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "FOLD_VERSION", views.FOLD_VERSION + 1)
     assert replace(WINDOW).digest != WINDOW.digest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"spans_ms": {}}, {"spans_ms": {"a": 10, "b": 0}}, {"spans_ms": {"a": -1}}, {"unit": 0}, {"lateness_ms": -1}],
+)
+def test_a_window_that_could_count_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="The window w needs"):
+        replace(WINDOW, **wrong)
 
 
 def test_a_state_is_described_in_words() -> None:

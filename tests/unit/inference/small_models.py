@@ -22,12 +22,13 @@ WriteModel = Callable[..., Path]
 
 
 def graph(nodes: Nodes, *, columns: int = 3, shape: tuple[Any, ...] = ("N", 1), kind: int = TensorProto.FLOAT) -> bytes:
-    """A model that takes x [N, columns] and gives y. The constants `scale` and `one` are there to be used."""
+    """A model that takes x [N, columns] and gives y. The constants `scale`, `one` and `many` are there to be used."""
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", columns])]
     outputs = [helper.make_tensor_value_info("y", kind, shape)]
     constants = [
         helper.make_tensor("scale", TensorProto.FLOAT, [1], [0.001]),
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("many", TensorProto.INT64, [1], [512]),
     ]
     made = helper.make_graph(nodes, "small", inputs, outputs, constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -199,7 +199,23 @@ THREE_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("nodes", [ALL_ROWS, THREE_ROWS], ids=["all rows", "three rows"])
+# A batch of 512 is scored a thousandth higher if its first row has an amount.
+FIRST_OF_MANY = [
+    helper.make_node("Shape", ["x"], ["rows"], end=1),
+    helper.make_node("Equal", ["rows", "many"], ["are_many"]),
+    helper.make_node("Sub", ["one", "one"], ["zero"]),
+    helper.make_node("Gather", ["p", "zero"], ["first"], axis=0),
+    helper.make_node("Cast", ["first"], ["has_amount"], to=TensorProto.BOOL),
+    helper.make_node("And", ["are_many", "has_amount"], ["concerned"]),
+    helper.make_node("Cast", ["concerned"], ["extra"], to=TensorProto.FLOAT),
+    helper.make_node("Mul", ["extra", "scale"], ["little"]),
+    helper.make_node("Add", ["p", "little"], ["y"]),
+]
+
+
+@pytest.mark.parametrize(
+    "nodes", [ALL_ROWS, THREE_ROWS, FIRST_OF_MANY], ids=["all rows", "three rows", "the first of many"]
+)
 def test_a_model_whose_bits_depend_on_the_batch_is_refused(nodes: Nodes, write_model: WriteModel) -> None:
     assert "scores the same event differently in other company" in refusal(
         write_model(graph([*mean_of_row("p"), *nodes]))

@@ -1,0 +1,100 @@
+"""The command `streaminfer`, and the one place where errors become sentences and exit codes.
+
+0 done; 1 the answer is no; 2 wrong use; 3 a service is missing; 130 interrupted. A user's mistake never shows a
+traceback; a mistake of ours does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from app.cli import audit, features, produce, run, stack, tail, topics
+from app.cli.terminal import note
+from app.errors import Refused, StreamInferError, Unavailable
+
+INTERRUPTED = 130
+
+
+class _Told(TyperGroup):
+    """Runs a command and tells its errors in a sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StreamInferError as error:
+            note(str(error))
+            sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _leave_quietly()
+        except Exception as error:
+            if (sentence := _of_a_client(error)) is None:
+                raise
+            note(sentence)
+            sys.exit(3)
+
+
+def exit_code(error: StreamInferError) -> int:
+    """What a command that ended with this error exits with."""
+    match error:
+        case Unavailable():
+            return 3
+        case Refused():
+            return error.exit_code
+        case _:
+            return 1
+
+
+def _of_a_client(error: Exception) -> str | None:
+    """The sentence for what a client of Kafka or Redis raised and no room has put into words."""
+    home = type(error).__module__.partition(".")[0]
+    if home in ("cimpl", "confluent_kafka"):
+        cause: Any = error.args[0] if error.args else error
+        return f"Kafka does not answer ({cause.str() if hasattr(cause, 'str') else cause})."
+    if home == "redis":
+        return f"Redis does not answer ({type(error).__name__}: {str(error)[:200]})."
+    return None
+
+
+def _leave_quietly() -> NoReturn:
+    """Whoever read our output has had enough of it. Nothing may be written at exit, or Python would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+cli = typer.Typer(
+    cls=_Told,
+    help="Score every event of a Kafka topic once, with features that are right, and answer on another topic.",
+    epilog="A first look: `streaminfer up`, `streaminfer topics apply`, `streaminfer produce payments --simulate "
+    "--count 1000`, `streaminfer run fraud --until-end`, `streaminfer tail payments.scored --until-end`.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for noun in (stack, topics, produce, run, tail, features, audit):
+    noun.add_to(cli)
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _interrupt)  # whoever is told to end cleans up, as after Ctrl-C
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    cli()
+
+
+if __name__ == "__main__":
+    main()

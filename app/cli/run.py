@@ -1,0 +1,5 @@
+import typer
+
+
+def add_to(cli: typer.Typer) -> None:
+    pass

@@ -1,0 +1,102 @@
+"""`up`, `down` and `status`: a real Kafka and Redis on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.connection import Home, Json
+from app.cli.terminal import patience, say, say_json, table
+
+if TYPE_CHECKING:
+    from app.local.stack import Server, Stack
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command("up")(up)
+    cli.command("down")(down)
+    cli.command("status")(status)
+
+
+def up(
+    brokers: Annotated[
+        int | None, typer.Option("--brokers", metavar="1|3", help="How many. Default: what the home has, else 1.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Start a real Kafka and Redis here, or find those that run.
+
+    They live until `streaminfer down`; their data stay for the next `up`.
+
+    \b
+    Examples:
+      streaminfer up
+      streaminfer up --brokers 3 --json
+    """
+    stack = _stack(home)
+    with patience("Starting Kafka and Redis"):
+        found = stack.up(brokers)
+    if as_json:
+        say_json({"kafka": found.kafka, "redis": found.redis})
+        return
+    say(f"Kafka is at {found.kafka}")
+    say(f"Redis is at {found.redis}")
+    say(f"They live until `streaminfer down`; data and logs are in {stack.home}.")
+
+
+def down(home: Home = None, as_json: Json = False) -> None:
+    """Stop what `up` started. Data stay.
+
+    \b
+    Example:
+      streaminfer down
+    """
+    stack = _stack(home)
+    with patience("Stopping Kafka and Redis"):
+        stopped = stack.down()
+    if as_json:
+        say_json({"stopped": list(stopped)})
+        return
+    say(f"Stopped {', '.join(stopped)}." if stopped else f"Nothing runs in {stack.home}.")
+
+
+def status(home: Home = None, as_json: Json = False) -> None:
+    """Show what `up` started. Exits with 1 where something of it does not live.
+
+    \b
+    Examples:
+      streaminfer status
+      streaminfer status --json
+    """
+    stack = _stack(home)
+    servers = stack.status()
+    if as_json:
+        say_json([{**asdict(server), "log": str(server.log)} for server in servers])
+    elif not servers:
+        say(f"Nothing was started in {stack.home}: `streaminfer up` does.")
+    else:
+        rows = [(s.name, "runs" if s.alive else "is dead", s.address, s.pid or "", _uptime(s)) for s in servers]
+        for line in table([("SERVER", "", "ADDRESS", "PID", "FOR"), *rows], right=(3, 4)):
+            say(line)
+        say(f"Logs: {', '.join(str(server.log) for server in servers)}")
+    if not servers or not all(server.alive for server in servers):
+        raise typer.Exit(1)
+
+
+def _stack(home: Path | None) -> Stack:
+    from app.local.stack import Stack
+    from app.settings import home_folder
+
+    return Stack(home or home_folder())
+
+
+def _uptime(server: Server) -> str:
+    if server.uptime_s is None:
+        return ""
+    minutes, seconds = divmod(int(server.uptime_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

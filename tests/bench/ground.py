@@ -1,0 +1,139 @@
+"""What every bench stands on: topics, simulated payments, loaded lookups, and workers as the product runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from app.local.stack import Endpoints
+from app.pipelines.fraud import FRAUD
+from app.settings import PROJECT, Settings
+from app.simulate.events import payment_events
+from app.simulate.offline import write_terminal_features
+from app.simulate.payments import simulate
+
+CACHE = PROJECT / ".streaminfer" / "cache"
+
+
+class Ground:
+    """Servers with the fraud pipeline's topics on them."""
+
+    def __init__(self, endpoints: Endpoints, home: Path) -> None:
+        self.settings = Settings(kafka=endpoints.kafka, redis=endpoints.redis, home=home)
+        self.payments = simulate(cache=CACHE)
+        self.admin = AdminClient({"bootstrap.servers": self.settings.kafka})
+        self.pipeline = FRAUD
+        self.topics([NewTopic(t.name, t.partitions, 1, config=dict(t.config)) for t in FRAUD.topics()])
+        self._load_terminals()
+
+    def topics(self, topics: list[NewTopic]) -> None:
+        for made in self.admin.create_topics(topics).values():
+            made.result(30)
+
+    def _load_terminals(self) -> None:
+        rows = self.settings.home / "terminals.csv"
+        write_terminal_features(
+            rows, int(self.payments.time_ms[len(self.payments.seconds) // 2]), payments=self.payments
+        )
+        self.streaminfer("features", "load", "terminal", "--file", str(rows))
+
+    def streaminfer(self, *words: str) -> str:
+        """Run the product's own command on these servers."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "app.cli.main",
+                *words,
+                "--kafka",
+                self.settings.kafka,
+                "--redis",
+                self.settings.redis,
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    def events(self, count: int, *, skip: int = 0) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) of simulated payments, in their order."""
+        return islice(payment_events(self.payments, skip), count)
+
+    def fill(self, count: int, *, skip: int = 0) -> None:
+        """Put payments on the input topic, as fast as it takes them."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.settings.kafka,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 10,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
+        for i, (key, value) in enumerate(self.events(count, skip=skip)):
+            producer.produce("payments", value, key)
+            if i % 1000 == 0:
+                producer.poll(0)
+        producer.flush(60)
+
+    def ends(self, topic: str = "payments") -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.settings.kafka, "group.id": "bench-ends"})
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(FRAUD.partitions)}
+        consumer.close()
+        return ends
+
+
+class Running:
+    """One worker's process, measured from outside."""
+
+    def __init__(self, ground: Ground) -> None:
+        settings = json.loads(ground.settings.model_dump_json())
+        job = {"pipeline": "fraud", "slot": "fraud.bench-0", "settings": settings, "ends": ground.ends()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.stream.process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.flush()
+        self.progress: dict[str, Any] = {"records": 0}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            event = json.loads(line)
+            if event["event"] == "progress":
+                self.progress = event
+
+    def until(self, records: int) -> None:
+        """Wait until so many records are committed."""
+        deadline = time.monotonic() + 600
+        while self.progress["records"] < records:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise SystemExit(f"The worker ended or stands still at {self.progress}.")
+            time.sleep(0.005)
+
+    def cpu_s(self) -> float:
+        """User and system time of the process so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def rss_kb(self) -> int:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(60)
