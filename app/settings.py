@@ -203,7 +203,7 @@ def producer_config(settings: Settings, *, slot: str, max_record_bytes: int) -> 
         "client.id": slot,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": int(settings.commit_deadline_s * 1000),
-        "socket.timeout.ms": 10_000,
+        "socket.timeout.ms": min(10_000, settings.transaction_timeout_ms),
         "retry.backoff.ms": 5,  # waits for the other producer's markers in small steps
         "retry.backoff.max.ms": 100,
         "linger.ms": 0,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
+
+from app.errors import Refused
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -27,10 +30,21 @@ def settings(
 ) -> Settings:
     """The settings, these flags first. `needs` is kafka, redis or both: what is not needed may be unknown.
 
-    Raises Unavailable where nothing says where a needed service is.
+    Raises Unavailable where nothing says where a needed service is, Refused where a setting is wrong.
     """
     from app.settings import load_settings
 
-    return load_settings(
+    found = load_settings(
         kafka=NOT_NEEDED if needs == "redis" else kafka, redis=NOT_NEEDED if needs == "kafka" else redis, home=home
     )
+    if needs != "kafka" and not _is_url_of_redis(found.redis):
+        raise Refused("redis: it must be a URL such as redis://127.0.0.1:6379/0.", exit_code=2)
+    return found
+
+
+def _is_url_of_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:
+        return False

@@ -158,8 +158,9 @@ def _sender(where: Settings, done: _Done, *, simulated: bool, raw: bool, prompt:
             "--raw sends lines as they are.",
             exit_code=2,
         )
-    refuse_missing(Topics(where).missing([topic]))
-    return Sender(where, topic, largest=LARGEST, prompt=prompt, failed=done.fail)
+    topics = Topics(where)
+    refuse_missing(topics.missing([topic]))
+    return Sender(where, topic, largest=LARGEST, batch=topics.largest(topic), prompt=prompt, failed=done.fail)
 
 
 def _read(file: str, done: _Done, *, raw: bool) -> Iterator[Event]:

@@ -50,8 +50,8 @@ class StatusLine:
     error is no terminal nothing is shown, and `is_live` is false.
     """
 
-    def __init__(self) -> None:
-        self.is_live = sys.stderr.isatty()
+    def __init__(self, *, wanted: bool = True) -> None:
+        self.is_live = wanted and sys.stderr.isatty()
         self._text = ""
         self._lock = threading.Lock()
         self._terminal = -1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,25 +65,32 @@ def format_data(kafka: Kafka, cluster: Sequence[Broker], *, cluster_id: str, reg
         if broker.data.exists():
             continue
         broker.folder.mkdir(parents=True, exist_ok=True)
-        # Beside, then renamed: what is found later under the right name was formatted to the end.
-        made = broker.folder / "data.new"
-        broker.configuration.write_text(render(settings(broker, cluster, data=made)))
-        arguments = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        arguments += ["--cluster-id", cluster_id, "--config", str(broker.configuration)]
-        started.append((broker, made, run(kafka, arguments, log=broker.log, register=register)))
-    for broker, made, process in started:
-        try:
-            failed = process.wait(_FORMAT_TIMEOUT_S) != 0
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            failed = True
-        if failed:
-            raise Unavailable(
-                f"Kafka could not format the data of broker {broker.number}; its log is {broker.log} and ends:\n"
-                f"{last_lines(broker.log)}"
-            )
-        made.rename(broker.data)
+        for left in broker.folder.glob("new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # Beside, and under a name of its own: a format whose starter was killed may still be at work.
+        new = Path(tempfile.mkdtemp(prefix="new-", dir=broker.folder))
+        configuration = new / "server.properties"
+        configuration.write_text(render(settings(broker, cluster, data=new / "data")))
+        arguments = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(configuration)]
+        started.append((broker, new, run(kafka, arguments, log=broker.log, register=register)))
+    for broker, new, process in started:
+        _await_format(broker, process)
+        (new / "data").rename(broker.data)
+        shutil.rmtree(new)
+
+
+def _await_format(broker: Broker, process: subprocess.Popen[bytes]) -> None:
+    try:
+        failed = process.wait(_FORMAT_TIMEOUT_S) != 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        failed = True
+    if failed:
+        raise Unavailable(
+            f"Kafka could not format the data of {broker.name}; its log is {broker.log} and ends:\n"
+            f"{last_lines(broker.log)}"
+        )
 
 
 def start_broker(

@@ -49,10 +49,15 @@ class Leash:
         self._held.append(process)
 
     def remove_at_end(self, path: Path) -> None:
-        """This directory goes when all processes have gone. Raises Refused for one that nobody would throw away."""
+        """This directory, absent or empty now, goes when all processes have gone. Raises Refused if it holds anything.
+
+        So nothing that was there before can be removed; and the watchdog touches no directory without the mark.
+        """
         path = path.resolve()
-        if path in (Path.home(), Path.cwd(), *Path.home().parents, *Path.cwd().parents):
-            raise Refused(f"{path} holds more than one run's files, and is not removed: name a directory below it.")
+        if path.exists() and any(path.iterdir()):
+            raise Refused(f"{path} is not empty, and is not removed at the end: name a directory that is new.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        watchdog.mark(path).touch()
         self._order(f"remove {path}")
 
     def close(self, *, grace_s: float = 5.0) -> None:

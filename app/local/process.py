@@ -17,7 +17,7 @@ from app.errors import Unavailable
 from app.local.watchdog import birth, kill_group
 
 # Waits until it is told to go on, and becomes the program: same pid, same group. At the end of input it gives up.
-_GATE = 'read -r go && exec "$@" </dev/null'
+_GATE = 'read -r go && exec "$@"'
 
 _detached: list[subprocess.Popen[bytes]] = []
 

@@ -103,19 +103,19 @@ class Stack:
 
     def _start(self, state: State, started: list[Known], leash: Leash | None) -> None:
         def register(process: Known, name: str | None = None) -> None:
+            started.append(process)
             if leash is not None:
                 leash.hold(process)
             if name is not None:
                 self._remember(name, process)
-            started.append(process)
 
         redis, cluster = _redis(self.home, state), _cluster(self.home, state)
         dead = {server.name for server in self.status() if not server.alive}
+        to_start = [broker for broker in cluster if broker.name in dead]
+        fetched = ensure_jars() if to_start else None  # first: without Java nothing is started at all
         if redis.name in dead:
             detach(redis_server.start_server(redis, register=partial(register, name=redis.name)))
-        to_start = [broker for broker in cluster if broker.name in dead]
-        if to_start:
-            fetched = ensure_jars()
+        if fetched is not None:
             kafka.format_data(fetched, cluster, cluster_id=state.cluster_id, register=register)
             for broker in to_start:
                 detach(kafka.start_broker(fetched, broker, cluster, register=partial(register, name=broker.name)))

@@ -5,7 +5,7 @@ standard input is a pipe whose only write end the owner holds: the end of input 
 whatever signal, or has closed it on purpose. Until then it reads orders, each ended by a NUL byte:
 
     end PID BIRTH      kill this process group (BIRTH: see `birth`) at the end
-    remove PATH        remove this directory at the end, after the groups
+    remove PATH        remove this directory at the end, after the groups, if it bears the mark
 """
 
 from __future__ import annotations
@@ -70,6 +70,19 @@ def kill_group(pid: int, born: str) -> bool:
     return any(stat is not None and stat[2] == str(pid) for stat in everybody)
 
 
+def mark(path: Path) -> Path:
+    """The file beside a directory that says: a leash found it absent or empty, what is in it now may go."""
+    return path.with_name(f".{path.name}.leashed")
+
+
+def remove(path: Path) -> None:
+    """Removes a marked directory and its mark, and touches no other."""
+    if mark(path).is_file():
+        with suppress(OSError):
+            shutil.rmtree(path)
+        mark(path).unlink(missing_ok=True)
+
+
 def _orders(owner: int) -> list[list[str]]:
     """Reads until the owner is gone."""
     read = b""
@@ -99,8 +112,7 @@ def main() -> None:
             break
         time.sleep(0.02)
     for path in [rest for verb, rest in orders if verb == "remove"]:
-        with suppress(OSError):
-            shutil.rmtree(path)
+        remove(Path(path))
 
 
 if __name__ == "__main__":

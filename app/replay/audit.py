@@ -113,7 +113,7 @@ class _Audit:
         # hand beyond the log's end names inputs that are not there.
         upto = start if committed is None else committed
         span = Span(start, max(start, min(upto, end)))
-        return Tally(f"{self._source}/{partition}", span, committed=upto, topics=self._topics)
+        return Tally(f"{self._source}/{partition}", span, self._topics)
 
     def result(self) -> AuditResult:
         """Read all three topics and judge."""
@@ -184,7 +184,7 @@ class _Audit:
                 continue  # the input was deleted: there is nothing to compare with
             if offset < tally.span.end:
                 found[address].append(offset)
-            elif offset < tally.committed or (record.offset() or 0) < settled[record.partition() or 0]:
+            elif (record.offset() or 0) < settled[record.partition() or 0]:
                 strays.append(f"{_place(record)} answers {source.decode()}")
         for address, offsets in found.items():
             self._by_address[address].answered(topic, offsets)

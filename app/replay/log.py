@@ -190,7 +190,7 @@ class Log:
             if end is None:
                 continue
             moved = True
-            if error is None:
+            if error is None and offset < end:
                 records.append(message)
             if offset >= end or (error is None and offset == end - 1):
                 del ends[partition]

@@ -41,12 +41,11 @@ class Findings:
 
 
 class Tally:
-    """One input partition. `committed` is the group's offset, which may lie beyond `span`, as far as the log goes."""
+    """One input partition, over `span`, with its answers on each of `topics`."""
 
-    def __init__(self, name: str, span: Span, *, committed: int, topics: Sequence[str]) -> None:
+    def __init__(self, name: str, span: Span, topics: Sequence[str]) -> None:
         self.name = name
         self.span = span
-        self.committed = committed
         self.judged_from = span.start
         self._visible = np.zeros(len(span), np.bool_)
         self._answers = {topic: np.zeros(len(span), np.uint8) for topic in topics}

@@ -98,10 +98,10 @@ def going_on(simulation: Simulation, log: Log, topic: str, *, start_day: int | N
         first = _started(found, sorted(last), start_day)
     else:
         first = 0  # unused: every partition has its own last row
-    return _missing(simulation, {p: last.get(p, first - 1) for p in partitions})
+    return missing(simulation, {p: last.get(p, first - 1) for p in partitions})
 
 
-def _missing(simulation: Simulation, last: dict[int, int]) -> Iterator[Next]:
+def missing(simulation: Simulation, last: dict[int, int]) -> Iterator[Next]:
     """Each event that comes after the last one of its partition."""
     places: dict[bytes, int] = {}
     start = min(last.values()) + 1

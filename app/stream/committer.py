@@ -18,6 +18,7 @@ from app.stream.transaction import Aborted, Batch, Transactions
 
 log = logging.getLogger(__name__)
 
+ROUND_S = 0.5  # how often the watchdog looks
 WATCHDOG_EXIT = 70  # the process ended itself because a call overran; the supervisor restarts it
 
 
@@ -125,8 +126,11 @@ class Committer:
         return Recovered()
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.5):
-            since = self._busy_since
-            if since is not None and time.monotonic() - since > self._limit_s:
+        # Counts its own rounds and not the clock: a process that was paused has not overrun anything.
+        watched, rounds = None, 0
+        while not self._ended.wait(ROUND_S):
+            rounds = rounds + 1 if self._busy_since == watched and watched is not None else 0
+            watched = self._busy_since
+            if rounds * ROUND_S > self._limit_s:
                 log.critical("A transaction did not end within %.0f s; this worker ends itself.", self._limit_s)
                 os._exit(WATCHDOG_EXIT)

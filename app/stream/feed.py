@@ -66,7 +66,10 @@ class Feed:
         self._owner = owner
         self._incremental = config.get("group.protocol") == "consumer"
         quiet = logging.Logger("librdkafka", logging.CRITICAL)  # what matters comes through error_cb, once
-        self._consumer = Consumer({**config, "error_cb": self._error}, logger=quiet)
+        try:
+            self._consumer = Consumer({**config, "error_cb": self._error}, logger=quiet)
+        except KafkaException as error:
+            raise Fatal(f"Kafka's client refuses its settings: {error.args[0].str()}.") from error
         self._admin = AdminClient({k: v for k, v in config.items() if not _of_groups(k)}, logger=quiet)
         self._group: object = None  # the metadata of the last poll
         self.group: object = None  # the same, but None where it is not that of a member

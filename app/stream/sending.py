@@ -22,6 +22,7 @@ from app.errors import Unavailable
 from app.settings import Settings
 
 PATIENCE_S = 30.0
+BATCH = 1_000_000  # bytes
 POLL_EVERY = 500  # events: what became of the sent ones is heard that often
 SETTLE_S = 1.1  # librdkafka may ask for its producer's number twice, half a second apart
 WAIT_S = 0.1  # a longer wait inside librdkafka would keep Ctrl-C waiting
@@ -67,6 +68,8 @@ class Pace:
 class Sender:
     """Sends to one topic. `largest` is the size of the largest event, `prompt` sends each at once.
 
+    `batch` is what the topic takes at once: Kafka refuses a larger batch whole, so that an event which is too large
+    must not share one with others.
     `failed` tells the place that `send` was given of each event that Kafka has refused, and why.
     """
 
@@ -76,6 +79,7 @@ class Sender:
         topic: str,
         *,
         largest: int,
+        batch: int = BATCH,
         prompt: bool = False,
         failed: Callable[[int, str], None] | None = None,
         patience_s: float = PATIENCE_S,
@@ -95,6 +99,7 @@ class Sender:
             "partitioner": "murmur2_random",  # the Java client's: an entity keeps its partition whoever produces
             "message.timeout.ms": 0,  # an event that timed out alone would leave a gap in its partition
             "message.max.bytes": largest + 64 * 1024,
+            "batch.size": min(batch, BATCH),
             "queue.buffering.max.kbytes": 256 * 1024,
             "linger.ms": 0 if prompt else 20,
             "delivery.report.only.error": True,

@@ -14,7 +14,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not exported
     AdminClient,
     AlterConfigOpType,
@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not
     ConfigResource,
     ConfigSource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -32,6 +33,7 @@ from app.settings import Settings
 
 PATIENCE_S = 10.0
 COPIES = 3  # of each record, where there are as many brokers
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 BY_SOMEBODY = ConfigSource.DYNAMIC_TOPIC_CONFIG  # set on the topic itself, not a broker's default
 
 
@@ -76,16 +78,20 @@ class Topics:
         there = self.there()
         return [name for name in names if name not in there]
 
+    def largest(self, topic: str) -> int:
+        """The largest batch of records that the topic takes, in bytes."""
+        value = self._configs(ConfigResource(ResourceType.TOPIC, topic))["max.message.bytes"].value
+        return int(value or 0)
+
     def apply(self, pipelines: Iterable[Pipeline]) -> list[Applied]:
         """Create what the pipelines declare and is not there; set what they declare and nobody has set."""
         metadata = self._metadata()
         copies = min(COPIES, len(metadata.brokers))
         specs = {spec.name: spec for pipeline in pipelines for spec in pipeline.topics()}
         created = self._create([spec for name, spec in specs.items() if name not in metadata.topics], copies)
-        return [
-            created[name] if name in created else self._compare(spec, len(metadata.topics[name].partitions))
-            for name, spec in specs.items()
-        ]
+        self._await(specs)
+        there = self.there()
+        return [created.get(name) or self._compare(spec, there[name]) for name, spec in specs.items()]
 
     def _create(self, specs: list[TopicSpec], copies: int) -> dict[str, Applied]:
         if not specs:
@@ -100,18 +106,40 @@ class Topics:
             try:
                 self._result(answers[spec.name])
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise self._meaning(error, f"create {spec.name}") from error
+                if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    continue  # somebody was faster; what they made is compared
+                raise self._meaning(error, f"create {spec.name}") from error
             sentence = f"{spec.name} is created: {_counted(spec.partitions, 'partition')}, {_copies(copies)}."
             created[spec.name] = Applied(spec.name, "created", spec.partitions, sentence)
-        self._await(list(created))
         return created
 
-    def _await(self, names: list[str]) -> None:
-        """A broker knows a topic a moment after the controller has made it."""
+    def _await(self, names: Iterable[str]) -> None:
+        """A new topic is known to the brokers, and led by them, a moment after the controller has made it."""
         deadline = time.monotonic() + self._patience_s
-        while self.missing(names) and time.monotonic() < deadline:
+        wanted = list(names)
+        while not self._all_led(wanted):
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"The topics {', '.join(wanted)} are made, but not all their partitions have a leader after "
+                    f"{self._patience_s:.0f} s: see that all brokers of {self._where} run."
+                )
             time.sleep(0.05)
+
+    def _all_led(self, names: list[str]) -> bool:
+        topics = self._metadata().topics
+        if any(name not in topics or not topics[name].partitions for name in names):
+            return False
+        # A broker that is named as the leader may not know it yet: it is asked for something that only a leader does.
+        places = [TopicPartition(name, partition) for name in names for partition in topics[name].partitions]
+        asked = self._admin.list_offsets(dict.fromkeys(places, LATEST), request_timeout=self._patience_s)
+        for answer in asked.values():
+            try:
+                self._result(answer)
+            except KafkaException as error:
+                if error.args[0].retriable():
+                    return False
+                raise self._meaning(error, "say where a topic ends") from error
+        return True
 
     def _compare(self, spec: TopicSpec, partitions: int) -> Applied:
         if partitions != spec.partitions:

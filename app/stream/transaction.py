@@ -97,9 +97,11 @@ class Turn:
         self._suspicion = _Suspicion()
         logger = logging.Logger(f"librdkafka.{self.id}", logging.DEBUG)
         logger.addHandler(self._suspicion)
-        self._producer = Producer(
-            self._config | {"transactional.id": self.id, "on_delivery": self._delivered}, logger=logger
-        )
+        config = self._config | {"transactional.id": self.id, "on_delivery": self._delivered}
+        try:
+            self._producer = Producer(config, logger=logger)
+        except KafkaException as error:
+            raise Fatal(f"Kafka's client refuses its settings: {error.args[0].str()}.") from error
         self._producer.init_transactions(timeout_s)
 
     def discard(self) -> None:
@@ -138,6 +140,8 @@ class Transactions:
         self._deadline_s = deadline_s
         self._observe = observe
         self._next = 0
+        self._timeout_s = float(config["transaction.timeout.ms"]) / 1000
+        self._began = float("inf")
 
     def recover(self, timeout_s: float) -> None:
         """Initialise both producers. Raises BatchAborted while Kafka does not answer: call it again.
@@ -165,6 +169,7 @@ class Transactions:
     def _carry(self, turn: Turn, batch: Batch) -> None:
         deadline = time.monotonic() + self._deadline_s
         producer = turn.producer
+        self._began = time.monotonic()
         producer.begin_transaction()
         self._observe(Step.BEGUN)
         for output in batch.outputs:
@@ -215,7 +220,10 @@ class Transactions:
 
     def _meaning(self, error: KafkaException, failed: KafkaError | None = None) -> BatchAborted | Fatal:
         cause: KafkaError = error.args[0]
-        if cause.code() in FENCED:
+        # A broker that ends an overdue transaction fences its producer as another process would: a worker that was
+        # paused for so long is no second process, and goes on with new producers.
+        overdue = time.monotonic() - self._began > self._timeout_s
+        if cause.code() in FENCED and not overdue:
             return Fenced(
                 "The broker gave this worker's slot to another process. Two processes run with the same --instance; "
                 "give each its own."

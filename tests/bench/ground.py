@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -50,22 +51,9 @@ class Ground:
 
     def streaminfer(self, *words: str) -> str:
         """Run the product's own command on these servers."""
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "app.cli.main",
-                *words,
-                "--kafka",
-                self.settings.kafka,
-                "--redis",
-                self.settings.redis,
-            ],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout
+        program = Path(sys.executable).with_name("streaminfer")
+        found = {**os.environ, "STREAMINFER_KAFKA": self.settings.kafka, "STREAMINFER_REDIS": self.settings.redis}
+        return subprocess.run([program, *words], check=True, stdout=subprocess.PIPE, text=True, env=found).stdout
 
     def events(self, count: int, *, skip: int = 0) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of simulated payments, in their order."""

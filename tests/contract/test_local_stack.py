@@ -96,12 +96,13 @@ def test_a_second_up_finds_the_first(own: Stack) -> None:
 
 
 def test_two_ups_at_once_start_one_set_of_servers(new_stack: Callable[[], Stack]) -> None:
-    stack = new_stack()
+    stack = Stack(new_stack().home / "h\N{LATIN SMALL LETTER O WITH DIAERESIS}me 1")
     code = (
         "import sys; from pathlib import Path; from app.local.stack import Stack; print(Stack(Path(sys.argv[1])).up())"
     )
     argv = [sys.executable, "-c", code, str(stack.home)]
-    both = [subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    plain = {**os.environ, "LC_ALL": "C"}  # a locale without umlauts
+    both = [subprocess.Popen(argv, cwd=PROJECT, env=plain, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     try:
         said = [process.communicate(timeout=120)[0].strip() for process in both]
         assert said == [str(stack.endpoints())] * 2
@@ -246,6 +247,23 @@ def command_line(process: Path) -> str:
         return (process / "cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_an_up_that_was_killed_in_the_middle_is_taken_up_by_the_next(
+    new_stack: Callable[[], Stack], leash: Leash
+) -> None:
+    stack = new_stack()
+    code = "import sys; from pathlib import Path; from app.local.stack import Stack; Stack(Path(sys.argv[1])).up()"
+    with subprocess.Popen([sys.executable, "-c", code, str(stack.home)], cwd=PROJECT) as first:
+        assert wait_until((stack.home / "kafka" / "1" / "broker.log").exists, timeout_s=30)  # the format runs
+        first.kill()
+    redis_pid = the(stack, "redis").pid
+    try:
+        stack.up(leash=leash)
+        assert the(stack, "redis").pid == redis_pid  # not on the leash: the killed one's server was found
+        put(stack, "x", b"x")
+    finally:
+        assert stack.down() == ("redis", "kafka-1")
 
 
 def test_without_java_up_is_one_sentence_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import redis
 
+from app.features.lookups import Field, Lookup
+from app.features.memory import Memory
 from app.features.store import Store, connect
+from app.pipeline import Pipeline
+from app.pipelines.fraud import FRAUD
 from tests.contract.features.lossy import LossyWay
+from tests.contract.features.memories import VIEW, owning
 
 
 @pytest.fixture
@@ -51,3 +57,22 @@ def contents(client: redis.Redis, store: Store, pipeline_name: str) -> Callable[
         return dict(zip(keys, store.mget(keys), strict=True))
 
     return read
+
+
+@pytest.fixture
+def pipeline(pipeline_name: str) -> Pipeline:
+    lookup = Lookup(f"of-{pipeline_name}", key="terminal_id", fields=(Field("x", 0.5), Field("y", -1.0)))
+    return replace(FRAUD, name=pipeline_name, views=(VIEW,), lookups=(lookup,))
+
+
+@pytest.fixture
+def lookup(pipeline: Pipeline, client: redis.Redis) -> Iterator[Lookup]:
+    (lookup,) = pipeline.lookups
+    yield lookup
+    for key in list(client.scan_iter(match=f"lookup/{lookup.name}/*")):
+        client.delete(key)
+
+
+@pytest.fixture
+def memory(pipeline: Pipeline, store: Store, lookup: Lookup) -> Memory:
+    return owning(Memory(pipeline, store), 0, 1)

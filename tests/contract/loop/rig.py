@@ -15,11 +15,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD
@@ -68,6 +70,7 @@ class Member:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self._partial = b""
+        self._closed = False
         for pipe in (self.process.stdout, self.process.stderr):
             os.set_blocking(pipe.fileno(), False)
         self.log = ""
@@ -75,6 +78,8 @@ class Member:
 
     def hear(self) -> list[dict[str, Any]]:
         """All events so far."""
+        if self._closed:
+            return self.events
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self._partial += self.process.stdout.read() or b""
@@ -87,6 +92,11 @@ class Member:
     def progress(self) -> dict[str, Any]:
         told = [event for event in self.hear() if event["event"] == "progress"]
         return told[-1] if told else {"partitions": {}, "records": 0, "aborted": 0, "batches": 0}
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it was stopped by a signal."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
     @property
     def live(self) -> set[int]:
@@ -109,6 +119,7 @@ class Member:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+        self._closed = True
         return self.process.returncode
 
     def _ended(self) -> bool:
@@ -126,7 +137,8 @@ class Rig:
     members: list[Member] = field(default_factory=list)
     sent: int = 0
     clock_ms: int = START_MS
-    _random: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a plan, not a secret
+    customers: int = 60
+    _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def make_topics(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.settings.kafka})
@@ -135,13 +147,13 @@ class Rig:
             made.result(30)
 
     def produce(self, count: int, *, poison: bool = True) -> None:
-        """Payments of 60 customers, a few hours apart each, and one record in fifty that is none."""
+        """Payments of `customers`, a few hours apart each, and one record in fifty that is none."""
         producer = Producer(
             {"bootstrap.servers": self.settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
         )
         for _ in range(count):
             self.clock_ms += self._random.randrange(0, 200_000)
-            customer = str(self._random.randrange(60))
+            customer = str(self._random.randrange(self.customers))
             event = {
                 "payment_id": str(self.sent),
                 "customer_id": customer,
@@ -262,7 +274,7 @@ class Rig:
                 continue
             prefix = f"{tag}/{marker['build']}/".encode()
             for key in client.scan_iter(match=prefix.replace(b"{", b"\\{") + b"*", count=1000):
-                state = view.unpack((client.get(key) or b"")[8:])
+                state = view.unpack(cast("bytes", client.get(key))[8:])
                 cents = [b - a for a, b in zip(state.totals, state.totals[1:], strict=False)]
                 found[key.removeprefix(prefix).decode()] = _horizon(list(zip(state.times, cents, strict=True)))
         client.close()
@@ -281,7 +293,7 @@ def _source(message: Any) -> tuple[int, int]:
 
 
 def _reached(member: Member) -> bool:
-    return sum(event["event"] == "reached" for event in member.hear()) == PARTITIONS
+    return len([event for event in member.hear() if event["event"] == "reached"]) == PARTITIONS
 
 
 def _delivered(error: object, _: object) -> None:

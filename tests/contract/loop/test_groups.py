@@ -56,6 +56,7 @@ def test_a_zombie_that_wakes_up_changes_nothing(new_rig: Callable[..., Rig], pro
     rig = new_rig(**PROTOCOLS[protocol], transaction_timeout_ms=4000, commit_deadline_s=3.0)
     rig.produce(1500)
     zombie = rig.member("a-0", step=step, nth=2 if step is Step.FLUSHING else 6, number=signal.SIGSTOP)
+    wait_for("the worker to stop where it stands", lambda: zombie.stands_still)
     other = rig.member("a-1")
     wait_for("the other to own all, once the zombie's session and transaction end", lambda: other.live == ALL)
     rig.produce(500)

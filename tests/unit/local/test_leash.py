@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Refused, Unavailable
+from app.local import watchdog
 from app.local.leash import Leash
 from app.local.process import wait_until
 from app.local.watchdog import birth
@@ -23,13 +24,13 @@ from app.local.leash import Leash
 folder = Path(sys.argv[1])
 leash = Leash()
 leash.remove_at_end(folder)
+folder.mkdir()
 leash.popen(["sh", "-c", 'sleep 60 & echo $$ $! > "$0.new" && mv "$0.new" "$0.pids"; wait', str(folder)])
 {rest}
 """
 
 
 def start_owner(folder: Path, rest: str) -> tuple[subprocess.Popen[bytes], list[int]]:
-    folder.mkdir()
     owner = subprocess.Popen([sys.executable, "-c", OWNER.format(rest=rest), str(folder)], cwd=PROJECT)
     pids = Path(f"{folder}.pids")  # beside the folder: that one may be gone before it is looked into
     assert wait_until(pids.exists, timeout_s=20)
@@ -79,16 +80,16 @@ def test_a_fork_of_the_owner_cannot_end_what_the_owner_holds() -> None:
 
 def test_the_end_of_a_with_block_is_orderly(tmp_path: Path) -> None:
     asked, home = tmp_path / "asked", tmp_path / "home"
-    home.mkdir()
     with Leash() as leash:
         leash.remove_at_end(home)
+        home.mkdir()
+        (home / "file").touch()
         held = leash.popen(
             ["sh", "-c", f"trap 'touch {asked}; exit 7' TERM; touch {asked}.ready; while :; do sleep 0.05; done"]
         )
         assert wait_until(lambda: Path(f"{asked}.ready").exists(), timeout_s=10)
     assert held.returncode == 7
-    assert asked.exists()
-    assert not home.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["asked", "asked.ready"]
     leash.close()
 
 
@@ -105,8 +106,19 @@ def test_nothing_is_started_on_a_leash_that_cannot_hold(tmp_path: Path) -> None:
     assert not (tmp_path / "began").exists()
 
 
-@pytest.mark.parametrize("path", [Path("/"), Path.home(), PROJECT, PROJECT.parent])
-def test_a_directory_that_nobody_would_throw_away_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(PROJECT)
-    with Leash() as leash, pytest.raises(Refused, match="is not removed"):
-        leash.remove_at_end(path)
+def test_a_directory_that_holds_something_is_not_taken_and_not_removed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    with Leash() as leash, pytest.raises(Refused, match="is not empty, and is not removed"):
+        leash.remove_at_end(kept)
+    assert (kept / "file").exists()
+
+
+def test_the_watchdog_removes_only_what_a_leash_has_marked(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "file").touch()
+    argv = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid())]
+    subprocess.run(argv, input=f"remove {foreign}\0".encode(), check=True, timeout=30)
+    assert (foreign / "file").exists()

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import Unavailable
 from app.local.process import Known, last_lines, start, stop, wait_until
-from app.local.watchdog import birth
+from app.local.watchdog import birth, kill_group
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -57,6 +57,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_the_one_we_know() -> Non
     stale = Known(other.pid, "an earlier birth")
     assert not stale.alive
     stop([stale], grace_s=1.0)
+    assert not kill_group(stale.pid, stale.birth)
     assert other.poll() is None
     other.kill()
     other.wait()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Refused
+from app.local.leash import Leash
 from app.local.stack import Stack
 from app.local.state import BrokerPorts, Running, State, read, write
 
@@ -45,17 +46,17 @@ def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
 
 def test_a_home_keeps_its_number_of_brokers(tmp_path: Path) -> None:
     write(tmp_path, a_state())
-    with pytest.raises(Refused, match=r"holds a cluster of 1, .* STREAMINFER_HOME"):
-        Stack(tmp_path).up(brokers=3)
+    with Leash() as leash, pytest.raises(Refused, match=r"holds a cluster of 1, .* STREAMINFER_HOME"):
+        Stack(tmp_path).up(brokers=3, leash=leash)
 
 
 def test_only_one_or_three_brokers_are_offered(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="take 1 or 3") as told:
-        Stack(tmp_path).up(brokers=2)
+    with Leash() as leash, pytest.raises(Refused, match="take 1 or 3") as told:
+        Stack(tmp_path).up(brokers=2, leash=leash)
     assert told.value.exit_code == 2
 
 
 def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Refused, match=r"cannot be made .* STREAMINFER_HOME"):
-        Stack(tmp_path / "file" / "home").up()
+    with Leash() as leash, pytest.raises(Refused, match=r"cannot be made .* STREAMINFER_HOME"):
+        Stack(tmp_path / "file" / "home").up(leash=leash)

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD
+from app.replay.audit import AuditResult, audit
 from app.settings import Settings
 
 WAIT_S = 20.0
@@ -103,3 +104,11 @@ class HandmadeLog:
         """What retention does, at once."""
         place = TopicPartition(topic, partition, offset)
         self._admin.delete_records([place])[place].result(WAIT_S)
+
+
+def judged(log: HandmadeLog, patience_s: float = 30.0) -> AuditResult:
+    return audit(log.settings, log.pipeline, patience_s=patience_s)
+
+
+def wrongs(result: AuditResult) -> tuple[int, int, int]:
+    return result.missing, result.duplicated, result.unexplained

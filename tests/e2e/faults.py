@@ -1,0 +1,204 @@
+"""`streaminfer run fraud` as a user starts it, and the hand that kills and pauses its workers by a seeded plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.local.leash import Leash
+
+PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
+SESSION_S = 6.0  # the setting as it comes
+SPARED = 0.75  # the share of kills that leave paused workers alone
+FRUITLESS = 2  # deaths in a row without a commit that are dealt to one slot; the supervisor gives up at five
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How much, for how long, and what goes wrong meanwhile."""
+
+    name: str
+    seconds: int
+    rate: int
+    kills: int
+    pauses: int
+    aborted_batches: int
+    seed: int
+    workers: int = 3
+
+    @property
+    def count(self) -> int:
+        return self.seconds * self.rate
+
+    def plan(self) -> list[tuple[float, str, float]]:
+        """When, what, and for how long, in order of time; the first second and a half is left to begin in."""
+        draw = random.Random(self.seed)
+        moments = [(draw.uniform(1.5, self.seconds), "kill", 0.0) for _ in range(self.kills)]
+        moments += [(draw.uniform(1.5, self.seconds), "pause", draw.uniform(1.0, PAUSE_S)) for _ in range(self.pauses)]
+        return sorted(moments)
+
+
+@dataclass
+class Seat:
+    """One slot, as the supervisor tells of it."""
+
+    pid: int | None = None
+    live: frozenset[int] = frozenset()
+    fruitless: int = 0
+    records: int = 0
+
+
+@dataclass
+class Done:
+    """What was dealt. A zombie is a worker that woke up after its session had ended."""
+
+    kills: int = 0
+    pauses: int = 0
+    zombies: int = 0
+
+
+class Run:
+    """The command in a process of its own, on a leash; its events are followed by a thread."""
+
+    def __init__(self, leash: Leash, home: Path, workers: int) -> None:
+        self.log = home / "run.log"
+        with self.log.open("wb") as log:
+            self.process = leash.popen(
+                [sys.executable, "-m", "app.cli.main", "run", "fraud", "--workers", str(workers), "--json"],
+                env=os.environ | {"STREAMINFER_HOME": str(home)},
+                stdout=-1,
+                stderr=log,
+            )
+        self.seats: dict[str, Seat] = {}
+        self.aborted = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                event = json.loads(line)
+                with self._lock:
+                    self._hear(event)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if "slot" not in event:
+            return
+        seat = self.seats.setdefault(event["slot"], Seat())
+        match event["event"]:
+            case "worker":
+                seat.pid, seat.live = event["pid"], frozenset()
+            case "progress":
+                seat.live = frozenset(int(p) for p, phase in event["partitions"].items() if phase == "live")
+                if event["batches"]:
+                    seat.fruitless = 0
+            case "ended":
+                seat.pid, seat.live = None, frozenset()
+                seat.fruitless += 1
+
+    def live(self) -> set[int]:
+        """The partitions that are being scored."""
+        with self._lock:
+            return set().union(*(seat.live for seat in self.seats.values()))
+
+    def signal(self, number: signal.Signals, choose: Callable[[list[Seat]], Seat | None]) -> int | None:
+        """Signal a worker, chosen among those that may be. Gives its pid, or None if there was none.
+
+        A worker that died again and again before it could commit is let be: the supervisor would rightly give up.
+        """
+        with self._lock:
+            there = [s for s in self.seats.values() if s.pid is not None and s.fruitless < FRUITLESS]
+            seat = choose(sorted(there, key=lambda s: s.pid or 0))
+            if seat is None or seat.pid is None or not self._is_mine(seat.pid):
+                return None
+            os.kill(seat.pid, number)
+            pid = seat.pid
+            if number == signal.SIGKILL:
+                seat.pid = None  # until the supervisor tells of the next one
+            return pid
+
+    def wake(self, pid: int) -> bool:
+        """Let a paused worker go on, if it is there."""
+        if not self._is_mine(pid):
+            return False
+        os.kill(pid, signal.SIGCONT)
+        return True
+
+    def _is_mine(self, pid: int) -> bool:
+        """Whether the number still is a worker of this run."""
+        try:
+            words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return False
+        return words[0] != "Z" and int(words[1]) == self.process.pid
+
+    def stop(self, within_s: float) -> int:
+        """SIGTERM, as an operator does. Gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(within_s)
+        self._thread.join(10)
+        return code
+
+    def words(self) -> str:
+        """The end of what it said, for a failed test."""
+        return self.log.read_text(errors="replace")[-4000:]
+
+
+@dataclass
+class Faults:
+    """Deals a scenario's kills and pauses to a run, from `start` on, on a thread."""
+
+    run: Run
+    scenario: Scenario
+    done: Done = field(default_factory=Done)
+
+    def deal(self) -> None:
+        """Go through the plan; returns when all is dealt and everybody is awake."""
+        began = time.monotonic()
+        draw = random.Random(self.scenario.seed + 1)
+        asleep: dict[int, tuple[float, float]] = {}  # since when, and until when
+        left = self.scenario.plan()
+        while left or asleep:
+            now = time.monotonic() - began
+            for pid in [pid for pid, (_, until) in asleep.items() if until <= now]:
+                since, _ = asleep.pop(pid)
+                self.done.zombies += self.run.wake(pid) and now - since > SESSION_S
+            if left and left[0][0] <= now and self._deal(left[0], draw, asleep, now):
+                left.pop(0)
+            time.sleep(0.01)
+
+    def _deal(
+        self,
+        fault: tuple[float, str, float],
+        draw: random.Random,
+        asleep: dict[int, tuple[float, float]],
+        now: float,
+    ) -> bool:
+        """Whether it could be dealt; else it is tried again. Most kills spare the paused, or no zombie would wake."""
+        _, what, seconds = fault
+        spared = set(asleep) if what == "pause" or draw.random() < SPARED else set()
+
+        def one(seats: list[Seat]) -> Seat | None:
+            found = [seat for seat in seats if seat.pid not in spared]
+            return draw.choice(found) if found else None
+
+        pid = self.run.signal(signal.SIGKILL if what == "kill" else signal.SIGSTOP, one)
+        if pid is None:
+            return False
+        if what == "kill":
+            self.done.kills += 1
+        else:
+            self.done.pauses += 1
+            asleep[pid] = now, now + seconds
+        return True

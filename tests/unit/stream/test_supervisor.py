@@ -1,0 +1,253 @@
+"""Workers that die, give up, leave or do not: each a script of some lines in place of a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from app.stream import supervisor as supervisor_room
+from app.stream.process import FATAL, FENCED
+from app.stream.supervisor import DEATHS, Event, Supervisor
+
+SCRIPT = """
+import json, os, pathlib, signal, sys, time
+job = json.loads(sys.stdin.readline())
+lives = pathlib.Path(sys.argv[1], job["slot"])
+with lives.open("a") as file:
+    file.write("x")
+life = lives.stat().st_size
+def say(event, **more):
+    print(json.dumps({"event": event, **more}), flush=True)
+def commit(batches=1):
+    say("progress", batches=batches, records=batches)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def leave(*_):
+    say("leaving")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+"""
+STAY = "\nwhile True: signal.pause()"
+Heard = Callable[[Event], object]
+
+
+class Watched:
+    """A supervisor of scripts. `on` says what happens when something is told, in the loop's own thread."""
+
+    def __init__(self, folder: Path, body: str, *, workers: int = 1, ends: dict[int, int] | None = None) -> None:
+        self.events: list[Event] = []
+        self.times: list[float] = []
+        self.on: dict[str, Heard] = {}
+        command = (sys.executable, "-S", "-c", SCRIPT + body, str(folder))
+        settings = Settings(kafka="k:1", redis="redis://r:1", home=folder)
+        self.supervisor = Supervisor(
+            settings, "fraud", instance="here", workers=workers, ends=ends, tell=self._tell, command=command
+        )
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.times.append(time.monotonic())
+        self.on.get(event["event"], lambda _: None)(event)
+
+    def run(self) -> int:
+        return self.supervisor.run()
+
+    def told(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event["event"] == kind]
+
+    def stop(self, _: Event) -> None:
+        self.supervisor.stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_room, "BACKOFF_S", (0.0, 0.01, 0.02, 0.03, 0.04))
+
+
+# -- death -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_was_killed_is_started_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_room, "BACKOFF_S", (0.0, 1e9, 1e9, 1e9, 1e9))
+    watched = Watched(tmp_path, "die() if life == 1 else commit()" + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+    first, second = watched.told("worker")
+    assert first["slot"] == second["slot"] == "fraud.here-0"
+    assert first["pid"] != second["pid"]
+    assert [event["code"] for event in watched.told("ended")] == [-signal.SIGKILL, 0]
+
+
+def test_one_that_dies_again_and_again_waits_longer_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = (0.0, 0.05, 0.1, 0.2, 0.4)
+    monkeypatch.setattr(supervisor_room, "BACKOFF_S", waits)
+    watched = Watched(tmp_path, "die()")
+    assert watched.run() == 1
+    at = {
+        kind: [t for e, t in zip(watched.events, watched.times, strict=True) if e["event"] == kind]
+        for kind in ("ended", "worker")
+    }
+    gaps = [start - end for end, start in zip(at["ended"], at["worker"][1:], strict=False)]
+    assert len(gaps) == DEATHS - 1
+    assert all(gap >= wait for gap, wait in zip(gaps, waits, strict=False))
+
+
+def test_after_five_deaths_without_a_commit_it_gives_up_and_says_so(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "if job['slot'].endswith('-1'): die()" + STAY, workers=2)
+    assert watched.run() == 1
+    assert "fraud.here-1 died 5 times without committing anything" in (watched.supervisor.failure or "")
+    assert "killed by SIGKILL" in (watched.supervisor.failure or "")
+    slots = [event["slot"] for event in watched.told("worker")]
+    assert (slots.count("fraud.here-0"), slots.count("fraud.here-1")) == (1, DEATHS)
+    assert watched.events[-1] == {
+        **watched.told("worker")[0],
+        "event": "ended",
+        "code": 0,
+    }  # the sound one left in peace
+
+
+def test_a_commit_between_deaths_starts_the_count_anew(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, f"commit(9 if life == 1 else 1)\nif life <= {DEATHS + 2}: die()" + STAY)
+    watched.on["progress"] = lambda _: len(watched.told("worker")) == DEATHS + 3 and watched.supervisor.stop()
+    assert watched.run() == 0
+    assert watched.supervisor.failure is None
+
+
+def test_a_worker_that_tells_of_no_commit_is_as_good_as_silent(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "commit(0)\ndie()")
+    assert watched.run() == 1
+    assert len(watched.told("worker")) == DEATHS
+
+
+def test_an_exit_code_that_means_nothing_is_a_death(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "sys.exit(70)")
+    assert watched.run() == 1
+    assert "ended with exit code 70" in (watched.supervisor.failure or "")
+
+
+def test_a_worker_that_left_by_itself_is_replaced(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "sys.exit(0) if life == 1 else commit()" + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+
+
+@pytest.mark.parametrize("code", [FATAL, FENCED], ids=["fatal", "fenced"])
+def test_what_a_restart_cannot_mend_ends_all_with_the_worker_s_own_words(tmp_path: Path, code: int) -> None:
+    body = f"if job['slot'].endswith('-1'):\n    say('fatal', message='It is over.')\n    sys.exit({code})"
+    watched = Watched(tmp_path, body + STAY, workers=2)
+    assert watched.run() == 1
+    assert watched.supervisor.failure == "It is over."
+    assert len(watched.told("worker")) == 2
+    assert sorted(event["code"] for event in watched.told("ended")) == [0, code]
+
+
+@pytest.mark.parametrize("code", [FATAL, FENCED], ids=["fatal", "fenced"])
+def test_a_worker_that_gives_up_without_words_is_named(tmp_path: Path, code: int) -> None:
+    watched = Watched(tmp_path, f"sys.exit({code})")
+    assert watched.run() == 1
+    assert "fraud.here-0" in (watched.supervisor.failure or "")
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_ends_when_every_end_is_reached_by_whichever_worker(tmp_path: Path) -> None:
+    body = "for p in (0, 1) if job['slot'].endswith('-0') else (1, 2): say('reached', partition=p)"
+    watched = Watched(tmp_path, body + STAY, workers=2, ends={0: 5, 1: 5, 2: 7})
+    assert watched.run() == 0
+    assert len(watched.told("leaving")) == 2
+
+
+def test_an_end_that_was_reached_stays_reached_when_its_worker_dies(tmp_path: Path) -> None:
+    body = "say('reached', partition=life - 1)\nif life == 1: die()"
+    watched = Watched(tmp_path, body + STAY, ends={0: 5, 1: 5})
+    assert watched.run() == 0
+    assert len(watched.told("worker")) == 2
+
+
+def test_where_there_is_nothing_to_reach_it_ends(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, STAY, ends={})
+    assert watched.run() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_workers_are_asked_to_leave(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    watched = Watched(tmp_path, "commit()" + STAY, workers=2)
+    watched.on["progress"] = lambda _: len(watched.told("progress")) == 2 and os.kill(os.getpid(), number)
+    assert watched.run() == 0
+    assert len(watched.told("leaving")) == 2
+    assert [event["code"] for event in watched.told("ended")] == [0, 0]
+    assert signal.getsignal(number) == before
+
+
+def test_a_worker_that_does_not_leave_in_time_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_room, "LEAVE_S", 0.2)
+    watched = Watched(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ncommit()" + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+    assert [event["code"] for event in watched.told("ended")] == [-signal.SIGKILL]
+
+
+def test_who_asks_twice_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_room, "LEAVE_S", 1e9)
+    watched = Watched(tmp_path, "signal.signal(signal.SIGTERM, lambda *_: say('busy'))\ncommit()" + STAY)
+    watched.on["progress"] = watched.on["busy"] = watched.stop
+    assert watched.run() == 0
+    assert [event["code"] for event in watched.told("ended")] == [-signal.SIGKILL]
+
+
+def test_one_that_dies_while_all_leave_is_not_started_again(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "signal.signal(signal.SIGTERM, lambda *_: die())\ncommit()" + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+    assert len(watched.told("worker")) == 1
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_worker_is_told_is_the_whole_job(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "say('job', job=job)" + STAY, ends={3: 17})
+    watched.on["job"] = watched.stop
+    watched.run()
+    (told,) = watched.told("job")
+    job = told["job"]
+    assert (job["pipeline"], job["slot"], job["ends"]) == ("fraud", "fraud.here-0", {"3": 17})
+    again = Settings.model_validate(job["settings"])
+    assert (again.kafka, again.redis, again.home) == ("k:1", "redis://r:1", tmp_path)
+    assert again.model_dump() == job_settings(tmp_path).model_dump()
+
+
+def job_settings(folder: Path) -> Settings:
+    return Settings(kafka="k:1", redis="redis://r:1", home=folder)
+
+
+def test_lines_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
+    noise = ["57.16", "null", "[]", '"x"', "{}", '{"event', "Traceback (most recent call last):", ""]
+    body = f"for line in {noise!r}: print(line, flush=True)\nos.write(1, b'\\xff\\xfe\\n')\nsay('reached', partition=0)"
+    watched = Watched(tmp_path, body + STAY, ends={0: 1})
+    assert watched.run() == 0
+    assert [event["event"] for event in watched.events] == ["worker", "reached", "leaving", "ended"]
+
+
+def test_a_line_that_was_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
+    body = "os.write(1, b'{\"event\": \"reached\", \"part')\nif life == 1: die()\nos.write(1, b'\\n')\nsay('reached', partition=0)"
+    watched = Watched(tmp_path, body + STAY, ends={0: 1})
+    assert watched.run() == 0
+    assert len(watched.told("worker")) == 2
+
+
+def test_what_a_worker_says_is_told_on_with_its_slot(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "commit(4)" + STAY, workers=2)
+    watched.on["progress"] = lambda _: len(watched.told("progress")) == 2 and watched.supervisor.stop()
+    watched.run()
+    told = sorted(watched.told("progress"), key=lambda event: str(event["slot"]))
+    assert told == [{"slot": f"fraud.here-{i}", "event": "progress", "batches": 4, "records": 4} for i in range(2)]
