@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -186,13 +186,20 @@ class Memory:
                 if DEFAULTED not in marks:
                     marks += (DEFAULTED,)
             row += values
+        # After the fold: state counts every event that was admitted, as catching up does.
+        return Features(self._of(event.event) + row, marks)
+
+    def _of(self, event: Any) -> tuple[float, ...]:
+        declared = self.pipeline.event
         try:
-            # After the fold: state counts every event that was admitted, as catching up does.
-            return Features(self.pipeline.event.of(event.event) + row, marks)
+            values = declared.of(event)
         except Exception as error:  # the pipeline's own code, on an event that it was not written for
-            raise RecordError(
-                Stage.FEATURES, "failed", f"The pipeline's own features failed on this event ({type(error).__name__})."
-            ) from error
+            why = f"failed on this event ({type(error).__name__})"
+            raise RecordError(Stage.FEATURES, "failed", f"The pipeline's own features {why}.") from error
+        if len(values) != len(declared.columns):
+            why = f"gave {len(values)} values in place of {len(declared.columns)}"
+            raise RecordError(Stage.FEATURES, "failed", f"The pipeline's own features {why}.")
+        return values
 
     def fold_only(self, events: Sequence[Admitted]) -> None:
         """Fold loaded events without reading: the way that state catches up with the log."""

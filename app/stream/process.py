@@ -45,7 +45,6 @@ class Job(msgspec.Struct, frozen=True):
 
 def main(observe: Observer = nobody, find: Callable[[str], Pipeline] = pipeline_named) -> int:
     """Run the job that the first line of standard input describes. Gives the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer
     sys.setswitchinterval(0.0005)  # a commit that is confirmed must not wait 5 ms for the other thread
     job = msgspec.json.decode(_first_line(), type=Job)
     logging.basicConfig(
@@ -137,7 +136,3 @@ def _say(**event: Any) -> None:
     line = json.dumps(event)
     with _saying, contextlib.suppress(OSError):  # without its supervisor the tether ends this process
         print(line, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 DEATHS = 5  # with no commit between
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 LEAVE_S = 45.0  # for a worker to finish; a transaction's deadline and then some
-COMMAND = (sys.executable, "-m", "app.stream.process")
+COMMAND = (sys.executable, "-m", "app.stream")
 
 Event = dict[str, Any]
 

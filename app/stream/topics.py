@@ -33,6 +33,9 @@ from app.settings import Settings
 
 PATIENCE_S = 10.0
 COPIES = 3  # of each record, where there are as many brokers
+NOT_YET = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 BY_SOMEBODY = ConfigSource.DYNAMIC_TOPIC_CONFIG  # set on the topic itself, not a broker's default
 
@@ -89,7 +92,7 @@ class Topics:
         copies = min(COPIES, len(metadata.brokers))
         specs = {spec.name: spec for pipeline in pipelines for spec in pipeline.topics()}
         created = self._create([spec for name, spec in specs.items() if name not in metadata.topics], copies)
-        self._await(specs)
+        self.await_leaders(specs)
         there = self.there()
         return [created.get(name) or self._compare(spec, there[name]) for name, spec in specs.items()]
 
@@ -113,7 +116,7 @@ class Topics:
             created[spec.name] = Applied(spec.name, "created", spec.partitions, sentence)
         return created
 
-    def _await(self, names: Iterable[str]) -> None:
+    def await_leaders(self, names: Iterable[str]) -> None:
         """A new topic is known to the brokers, and led by them, a moment after the controller has made it."""
         deadline = time.monotonic() + self._patience_s
         wanted = list(names)
@@ -136,7 +139,7 @@ class Topics:
             try:
                 self._result(answer)
             except KafkaException as error:
-                if error.args[0].retriable():
+                if error.args[0].code() in NOT_YET:
                     return False
                 raise self._meaning(error, "say where a topic ends") from error
         return True
@@ -197,7 +200,7 @@ class Topics:
 
     def _meaning(self, error: KafkaException, what: str) -> Refused | Unavailable:
         cause: KafkaError = error.args[0]
-        if cause.retriable() or cause.code() < 0:  # the client's own errors: it could not ask
+        if cause.code() in NOT_YET or cause.code() < 0:  # the client's own errors: it could not ask
             return Unavailable(f"Kafka at {self._where} does not {what} ({cause.str()}).")
         return Refused(f"Kafka refuses to {what}: {cause.str()}.")
 

@@ -90,7 +90,7 @@ class Running:
         settings = json.loads(ground.settings.model_dump_json())
         job = {"pipeline": "fraud", "slot": "fraud.bench-0", "settings": settings, "ends": ground.ends()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.stream.process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "app.stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(job).encode() + b"\n")

@@ -18,8 +18,17 @@ from app.local.leash import Leash
 
 PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
 SESSION_S = 6.0  # the setting as it comes
-SPARED = 0.75  # the share of kills that leave paused workers alone
+SPARED = 0.75  # the share of kills that leave paused workers alone: without it hardly one would live to be a zombie
 FRUITLESS = 2  # deaths in a row without a commit that are dealt to one slot; the supervisor gives up at five
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kill, or a pause of some seconds, of a worker that is drawn when it is time. `spares`: of one that is awake."""
+
+    at_s: float
+    pause_s: float
+    spares: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,12 @@ class Scenario:
     def count(self) -> int:
         return self.seconds * self.rate
 
-    def plan(self) -> list[tuple[float, str, float]]:
-        """When, what, and for how long, in order of time; the first second and a half is left to begin in."""
+    def plan(self) -> list[Fault]:
+        """The faults in order of time; the first second and a half is left to begin in."""
         draw = random.Random(self.seed)
-        moments = [(draw.uniform(1.5, self.seconds), "kill", 0.0) for _ in range(self.kills)]
-        moments += [(draw.uniform(1.5, self.seconds), "pause", draw.uniform(1.0, PAUSE_S)) for _ in range(self.pauses)]
-        return sorted(moments)
+        kills = [Fault(draw.uniform(1.5, self.seconds), 0.0, draw.random() < SPARED) for _ in range(self.kills)]
+        pauses = [Fault(draw.uniform(1.5, self.seconds), draw.uniform(1.0, PAUSE_S)) for _ in range(self.pauses)]
+        return sorted([*kills, *pauses], key=lambda fault: fault.at_s)
 
 
 @dataclass
@@ -174,31 +183,30 @@ class Faults:
             for pid in [pid for pid, (_, until) in asleep.items() if until <= now]:
                 since, _ = asleep.pop(pid)
                 self.done.zombies += self.run.wake(pid) and now - since > SESSION_S
-            if left and left[0][0] <= now and self._deal(left[0], draw, asleep, now):
+            if left and left[0][0] <= now and self._deal(left[0], draw, asleep, now=now):
                 left.pop(0)
             time.sleep(0.01)
 
     def _deal(
         self,
-        fault: tuple[float, str, float],
+        fault: Fault,
         draw: random.Random,
         asleep: dict[int, tuple[float, float]],
+        *,
         now: float,
     ) -> bool:
-        """Whether it could be dealt; else it is tried again. Most kills spare the paused, or no zombie would wake."""
-        _, what, seconds = fault
-        spared = set(asleep) if what == "pause" or draw.random() < SPARED else set()
+        """Whether it could be dealt; else it is tried again."""
 
         def one(seats: list[Seat]) -> Seat | None:
-            found = [seat for seat in seats if seat.pid not in spared]
+            found = [seat for seat in seats if not (fault.spares and seat.pid in asleep)]
             return draw.choice(found) if found else None
 
-        pid = self.run.signal(signal.SIGKILL if what == "kill" else signal.SIGSTOP, one)
+        pid = self.run.signal(signal.SIGSTOP if fault.pause_s else signal.SIGKILL, one)
         if pid is None:
             return False
-        if what == "kill":
-            self.done.kills += 1
-        else:
+        if fault.pause_s:
             self.done.pauses += 1
-            asleep[pid] = now, now + seconds
+            asleep[pid] = now, now + fault.pause_s
+        else:
+            self.done.kills += 1
         return True

@@ -108,7 +108,7 @@ def test_without_kafka_the_loop_waits_says_so_once_and_goes_on(frail: tuple[Stac
     rig.produce(3000)
     member = rig.member()
     wait_for("work to begin", lambda: member.progress["records"] > 0)
-    broker = server(stack, "broker")
+    broker = server(stack, "kafka")
     os.kill(broker, signal.SIGSTOP)
     with pytest.raises(AssertionError):  # nothing may end the worker in this time
         wait_for("the worker's end", lambda: member.process.poll() is not None, within_s=seconds_beyond)
@@ -125,7 +125,7 @@ def test_a_broker_that_dies_and_comes_back_loses_nothing(frail: tuple[Stack, Rig
     rig.produce(3000)
     member = rig.member()
     wait_for("work to begin", lambda: member.progress["records"] > 0)
-    os.kill(server(stack, "broker"), signal.SIGKILL)
+    os.kill(server(stack, "kafka"), signal.SIGKILL)
     stack.up(leash=leash)
     rig.produce(500)
     wait_for("all to be scored", lambda: member.live == ALL and _done(rig, member), within_s=60)

@@ -33,6 +33,10 @@ def leave(*_):
     say("leaving")
     sys.exit(0)
 signal.signal(signal.SIGTERM, leave)
+pathlib.Path(sys.argv[1], "ready" + job["slot"][-2:]).touch()
+def wait_for(i):
+    while not pathlib.Path(sys.argv[1], f"ready-{i}").exists():
+        time.sleep(0.005)
 """
 STAY = "\nwhile True: signal.pause()"
 Heard = Callable[[Event], object]
@@ -54,7 +58,8 @@ class Watched:
     def _tell(self, event: Event) -> None:
         self.events.append(event)
         self.times.append(time.monotonic())
-        self.on.get(event["event"], lambda _: None)(event)
+        if (hear := self.on.get(event["event"])) is not None:
+            hear(event)
 
     def run(self) -> int:
         return self.supervisor.run()
@@ -62,8 +67,15 @@ class Watched:
     def told(self, kind: str) -> list[Event]:
         return [event for event in self.events if event["event"] == kind]
 
+    def times_of(self, kind: str) -> list[float]:
+        return [at for event, at in zip(self.events, self.times, strict=True) if event["event"] == kind]
+
     def stop(self, _: Event) -> None:
         self.supervisor.stop()
+
+    def stop_after(self, kind: str, count: int) -> Heard:
+        """Stop when this many of the kind were told."""
+        return lambda _: self.supervisor.stop() if len(self.told(kind)) == count else None
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +112,7 @@ def test_one_that_dies_again_and_again_waits_longer_each_time(tmp_path: Path, mo
 
 
 def test_after_five_deaths_without_a_commit_it_gives_up_and_says_so(tmp_path: Path) -> None:
-    watched = Watched(tmp_path, "if job['slot'].endswith('-1'): die()" + STAY, workers=2)
+    watched = Watched(tmp_path, "if job['slot'].endswith('-1'): wait_for(0), die()" + STAY, workers=2)
     assert watched.run() == 1
     assert "fraud.here-1 died 5 times without committing anything" in (watched.supervisor.failure or "")
     assert "killed by SIGKILL" in (watched.supervisor.failure or "")
@@ -115,7 +127,7 @@ def test_after_five_deaths_without_a_commit_it_gives_up_and_says_so(tmp_path: Pa
 
 def test_a_commit_between_deaths_starts_the_count_anew(tmp_path: Path) -> None:
     watched = Watched(tmp_path, f"commit(9 if life == 1 else 1)\nif life <= {DEATHS + 2}: die()" + STAY)
-    watched.on["progress"] = lambda _: len(watched.told("worker")) == DEATHS + 3 and watched.supervisor.stop()
+    watched.on["progress"] = watched.stop_after("worker", DEATHS + 3)
     assert watched.run() == 0
     assert watched.supervisor.failure is None
 
@@ -140,7 +152,7 @@ def test_a_worker_that_left_by_itself_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [FATAL, FENCED], ids=["fatal", "fenced"])
 def test_what_a_restart_cannot_mend_ends_all_with_the_worker_s_own_words(tmp_path: Path, code: int) -> None:
-    body = f"if job['slot'].endswith('-1'):\n    say('fatal', message='It is over.')\n    sys.exit({code})"
+    body = f"if job['slot'].endswith('-1'): wait_for(0), say('fatal', message='It is over.'), sys.exit({code})"
     watched = Watched(tmp_path, body + STAY, workers=2)
     assert watched.run() == 1
     assert watched.supervisor.failure == "It is over."
@@ -181,7 +193,7 @@ def test_where_there_is_nothing_to_reach_it_ends(tmp_path: Path) -> None:
 def test_a_signal_ends_it_and_workers_are_asked_to_leave(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     watched = Watched(tmp_path, "commit()" + STAY, workers=2)
-    watched.on["progress"] = lambda _: len(watched.told("progress")) == 2 and os.kill(os.getpid(), number)
+    watched.on["progress"] = lambda _: os.kill(os.getpid(), number) if len(watched.told("progress")) == 2 else None
     assert watched.run() == 0
     assert len(watched.told("leaving")) == 2
     assert [event["code"] for event in watched.told("ended")] == [0, 0]
@@ -223,11 +235,7 @@ def test_what_a_worker_is_told_is_the_whole_job(tmp_path: Path) -> None:
     assert (job["pipeline"], job["slot"], job["ends"]) == ("fraud", "fraud.here-0", {"3": 17})
     again = Settings.model_validate(job["settings"])
     assert (again.kafka, again.redis, again.home) == ("k:1", "redis://r:1", tmp_path)
-    assert again.model_dump() == job_settings(tmp_path).model_dump()
-
-
-def job_settings(folder: Path) -> Settings:
-    return Settings(kafka="k:1", redis="redis://r:1", home=folder)
+    assert again == Settings(kafka="k:1", redis="redis://r:1", home=tmp_path)
 
 
 def test_lines_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
@@ -238,16 +246,23 @@ def test_lines_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
     assert [event["event"] for event in watched.events] == ["worker", "reached", "leaving", "ended"]
 
 
+CUT_OFF = """
+os.write(1, b'{"event": "reached", "part')
+if life == 1: die()
+os.write(1, b"\\n")
+say("reached", partition=0)
+"""
+
+
 def test_a_line_that_was_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
-    body = "os.write(1, b'{\"event\": \"reached\", \"part')\nif life == 1: die()\nos.write(1, b'\\n')\nsay('reached', partition=0)"
-    watched = Watched(tmp_path, body + STAY, ends={0: 1})
+    watched = Watched(tmp_path, CUT_OFF + STAY, ends={0: 1})
     assert watched.run() == 0
     assert len(watched.told("worker")) == 2
 
 
 def test_what_a_worker_says_is_told_on_with_its_slot(tmp_path: Path) -> None:
     watched = Watched(tmp_path, "commit(4)" + STAY, workers=2)
-    watched.on["progress"] = lambda _: len(watched.told("progress")) == 2 and watched.supervisor.stop()
+    watched.on["progress"] = watched.stop_after("progress", 2)
     watched.run()
     told = sorted(watched.told("progress"), key=lambda event: str(event["slot"]))
     assert told == [{"slot": f"fraud.here-{i}", "event": "progress", "batches": 4, "records": 4} for i in range(2)]
