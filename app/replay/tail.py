@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -23,6 +24,7 @@ BEGINNING = "beginning"
 END = "end"
 GROUP = "streaminfer-tail"  # a consumer must name one; nothing is ever committed for it
 PATIENCE_S = 10.0
+SETTLE_S = 2.0
 
 Start = str | int  # BEGINNING, END, or the records of a moment and later, in milliseconds since 1970, UTC
 Batches = Iterator[list[Record]]
@@ -38,7 +40,7 @@ def tail(
     """
     with contextlib.closing(Log(settings, GROUP, patience_s=PATIENCE_S)) as log:
         partitions = log.partitions(topic)
-        ends = log.ends(topic, partitions, settled=True)
+        ends = _settled(log, topic, partitions)
         starts = _starts(log, topic, start, ends)
         if until_end:
             spans = {p: Span(starts[p], ends[p]) for p in partitions}
@@ -58,6 +60,20 @@ def limited(batches: Batches, limit: int | None) -> Batches:
         left -= len(records)
         if left <= 0:
             return
+
+
+def _settled(log: Log, topic: str, partitions: list[int]) -> dict[int, int]:
+    """Where each partition ends now: what was committed a moment ago is in front of it.
+
+    A commit is answered before its markers are written. A transaction that is still open after `SETTLE_S` is the end.
+    """
+    now = log.ends(topic, partitions, settled=False)
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        settled = log.ends(topic, partitions, settled=True)
+        if all(settled[p] >= end for p, end in now.items()) or time.monotonic() > deadline:
+            return {p: min(settled[p], end) for p, end in now.items()}
+        time.sleep(0.02)
 
 
 def _starts(log: Log, topic: str, start: Start, ends: dict[int, int]) -> dict[int, int]:

@@ -56,6 +56,7 @@ class Committer:
         self._done: queue.SimpleQueue[Outcome | Recovered] = queue.SimpleQueue()
         self._broken: StreamInferError | None = None
         self._busy_since: float | None = None
+        self._leaving = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="transactions", daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -80,7 +81,8 @@ class Committer:
             return None
 
     def stop(self) -> None:
-        """End the thread once what was submitted is done."""
+        """End the thread once what was submitted is done; a recovery is given up."""
+        self._leaving.set()
         self._work.put(None)
         self._thread.join(self._limit_s)
         self._ended.set()
@@ -108,14 +110,14 @@ class Committer:
     def _recover(self) -> Recovered:
         """Try until Kafka answers, and say so once: there is nothing else that this thread could do."""
         said = False
-        while not self._ended.is_set():
+        while not self._leaving.is_set():
             try:
                 self._transactions.recover(timeout_s=10.0)
             except BatchAborted as error:
                 if not said:
                     log.warning("Kafka does not initialise the producers (%s); trying on.", error)
                 said = True
-                self._ended.wait(0.5)
+                self._leaving.wait(0.5)
                 continue
             except StreamInferError as error:
                 return Recovered(error)

@@ -195,7 +195,7 @@ class Feed:
             self._error(error)
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("This worker did not poll in time and lost its partitions; it joins again.")
-        elif error.fatal() or code == KafkaError.FENCED_INSTANCE_ID:
+        elif error.fatal() or code in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             raise _meaning(error)
         else:
             log.warning("Kafka says: %s", error.str())
@@ -219,7 +219,9 @@ def _int(number: int | None) -> int:
 
 
 def _meaning(error: KafkaError) -> Fatal:
-    if error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError.UNRELEASED_INSTANCE_ID):
+    # A fatal error tells what it is about in its words alone.
+    fenced = error.code() == KafkaError._FATAL and "fenced" in error.str()
+    if fenced or error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError.UNRELEASED_INSTANCE_ID):
         return Fenced(
             "Another process of this group has the same --instance; give each its own, or wait for its session to end."
         )

@@ -47,7 +47,7 @@ class Keeping:
         return sorted(found, key=self._memory.dirty, reverse=True)
 
     def flush(self, partitions: Sequence[int], *, budget_s: float | None = None) -> set[int]:
-        """Write what is folded of placed partitions that have nothing in flight (protocol B4).
+        """Write what is folded of placed partitions; to be called with nothing in flight (protocol B4).
 
         Stops once the budget is spent; the rest comes soon. Gives the partitions whose state in Redis is another
         owner's: they are to be assigned again.
@@ -55,8 +55,7 @@ class Keeping:
         until = time.monotonic() + budget_s if budget_s is not None else None
         lost: set[int] = set()
         for partition in partitions:
-            share = self._shares.get(partition)
-            if share is None or share.in_flight or partition not in self._placed() or self._memory.flushed(partition):
+            if partition not in self._placed() or self._memory.flushed(partition):
                 continue
             self._observe(Step.FLUSHING)
             try:

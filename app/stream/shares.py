@@ -18,8 +18,8 @@ class Phase(Enum):
 class Share:
     """One owned partition. Offsets are of the next record: what to commit, what to read.
 
-    `until` is where catching up ends; `end` the last end of the log that was seen; `in_flight` how many submitted
-    batches hold records of it; `retry_at` the monotonic second before which a paused partition is left alone.
+    `until` is where catching up ends; `end` the last end of the log that was seen; `retry_at` the monotonic second
+    before which a paused partition is left alone.
     """
 
     partition: int
@@ -27,7 +27,6 @@ class Share:
     committed: int | None = None
     until: int = 0
     end: int = -1
-    in_flight: int = 0
     retry_at: float = 0.0
     waiting: bool = False  # live, but paused until Redis answers
     reached: bool = False  # the planned end is committed and flushed

@@ -10,19 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.contracts.admission import Admitted
-from app.errors import Fatal
 from app.features.memory import Memory
 from app.record import Record
-from app.stream.committer import Committer, Outcome, Recovered
+from app.stream.committer import Committer
 from app.stream.feed import Feed, Polled
 from app.stream.keeping import Keeping
 from app.stream.limits import Limits
 from app.stream.observe import Observer, Step, nobody
+from app.stream.pipe import Pipe
 from app.stream.placing import Placing
 from app.stream.processor import Processor
 from app.stream.shares import Phase, Share
@@ -56,7 +55,6 @@ class Worker:
         ends: Mapping[int, int] | None = None,
     ) -> None:
         self.feed = feed(self)
-        self.committer = committer
         self.processor = processor
         self.memory: Memory = processor.memory
         self.limits = limits or Limits()
@@ -69,33 +67,26 @@ class Worker:
             self.feed, self.memory, accept_incomplete=self.limits.accept_incomplete, observe=observe
         )
         self._keeping = Keeping(self.feed, self.memory, self.shares, limits=self.limits, observe=observe)
-        self._in_flight: list[Batch] = []
-        self._recovering = False
-        self._aborts: Counter[tuple[int, int]] = Counter()
+        self._pipe = Pipe(committer, self, aborts=self.limits.aborts, observe=observe)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Score until `stopping` is set; then finish, commit, flush and leave. Raises Fatal where it cannot go on."""
-        self.committer.start()
-        self.committer.ask_recovery()
-        while (done := self.committer.next_done(0.2)) is None:
-            if self.stopping.is_set():
-                return
-        self._take(done)
+        self._pipe.start(self.stopping)
         self.observe(Step.STARTED)
         self.feed.subscribe()
         while not self.stopping.is_set():
             self.turn()
         self.observe(Step.LEAVING)
-        self._settle()
+        self._pipe.settle()
         self._keeping.flush(list(self.shares))
         self.feed.close()
-        self.committer.stop()
+        self._pipe.stop()
 
     def turn(self) -> None:
         """One turn of the loop."""
-        self._take_all()
+        self._pipe.take_all()
         self._place()
         if self._keeping.is_due():
             self._flush_due()
@@ -113,80 +104,26 @@ class Worker:
 
     # -- what became of batches --------------------------------------------------------------------------------------
 
-    def _take_all(self) -> None:
-        while (done := self.committer.next_done(None)) is not None:
-            self._take(done)
-
-    def _settle(self) -> None:
-        """Wait until nothing is in flight. The committer's watchdog bounds it."""
-        while self._in_flight:
-            done = self.committer.next_done(1.0)
-            if done is not None:
-                self._take(done)
-
-    def _take(self, done: Outcome | Recovered) -> None:
-        if isinstance(done, Recovered):
-            if done.error is not None:
-                raise done.error
-            self._recovering = False
-            self.observe(Step.RECOVERED)
-            return
-        self._landed(done.batch)
-        if done.error is None:
-            self._confirmed(done.batch)
-        else:
-            self._aborted(done)
-
-    def _landed(self, batch: Batch) -> None:
-        self._in_flight.remove(batch)
-        for partition in batch.offsets:
-            if (share := self.shares.get(partition)) is not None:
-                share.in_flight -= 1
-
-    def _confirmed(self, batch: Batch) -> None:
+    def confirmed(self, batch: Batch) -> None:
+        """The broker has the batch: what the pipe tells."""
         for partition, offset in batch.offsets.items():
             if (share := self.shares.get(partition)) is not None:
                 share.committed = offset
-        for lead in [lead for lead in self._aborts if lead[0] in batch.offsets]:
-            del self._aborts[lead]
         self.counts.batches += 1
         self.counts.records += len(batch.outputs)
         self.counts.offsets.update(batch.offsets)
-        self.observe(Step.CONFIRMED)
 
-    def _aborted(self, first: Outcome) -> None:
-        """The one way back: what is in flight is dropped, and what it touched starts again from what is committed."""
-        touched = set(first.batch.offsets)
-        error = first.error
-        while self._in_flight:
-            done = self.committer.next_done(1.0)
-            if isinstance(done, Outcome):
-                self._landed(done.batch)
-                touched.update(done.batch.offsets)
+    def aborted(self, touched: set[int]) -> None:
+        """A batch did not commit: what it touched starts again from what is committed."""
         self.counts.aborted += 1
-        if isinstance(error, Fatal):
-            raise error
-        log.warning("A transaction did not commit (%s); its records are scored again.", error)
-        if not first.moved_on:
-            self._refuse_loop(first.batch, str(error))
-        self.committer.ask_recovery()
-        self._recovering = True
         self._assign_again(touched, forget=True)
-
-    def _refuse_loop(self, batch: Batch, why: str) -> None:
-        self._aborts.update(batch.first.items())
-        if any(self._aborts[lead] >= self.limits.aborts for lead in batch.first.items()):
-            raise Fatal(
-                f"The same records did not commit {self.limits.aborts} times (partition: offsets are {batch.words()}); "
-                f"the last reason was: {why}."
-            )
 
     def _assign_again(self, touched: set[int], *, forget: bool) -> None:
         """Pause everything and place it anew. Memory that is `forget`-ten is folded again from Redis and the log."""
-        self._settle()
+        self._pipe.settle()
         self.feed.pause(self.shares)
         for partition, share in self.shares.items():
-            self.shares[partition] = Share(partition, in_flight=share.in_flight, reached=share.reached)
+            self.shares[partition] = Share(partition, reached=share.reached)
         if forget:
             for partition in touched:
                 self.memory.owned.pop(partition, None)
@@ -194,8 +131,8 @@ class Worker:
     def _flush_due(self) -> None:
         behind = self._keeping.behind()
         if behind:
-            self._settle()
-            if not self._recovering and (lost := self._keeping.flush(behind, budget_s=self.limits.flush_budget_s)):
+            self._pipe.settle()
+            if not self._pipe.recovering and (lost := self._keeping.flush(behind, budget_s=self.limits.flush_budget_s)):
                 self._assign_again(lost, forget=True)
         self._mark_reached()
 
@@ -214,33 +151,33 @@ class Worker:
         The memory stays, for a partition that comes straight back with nothing changed.
         """
         self.observe(Step.REVOKED)
-        self._settle()
+        self._pipe.settle()
         self._keeping.flush(sorted(partitions))
         for partition in partitions:
             self.shares.pop(partition, None)
 
     def lost(self, partitions: frozenset[int]) -> None:
         """Others have them already: what is in flight is refused by the broker, and nothing is written."""
-        self._settle()
+        self._pipe.settle()
         for partition in partitions:
             self.shares.pop(partition, None)
             self.memory.owned.pop(partition, None)
 
     def _place(self) -> None:
-        if self._recovering:
+        if self._pipe.recovering:
             return
         self._keeping.resume()
         now = time.monotonic()
         pending = [
             share
             for share in self.shares.values()
-            if share.phase is Phase.PENDING and not share.in_flight and now >= share.retry_at
+            if share.phase is Phase.PENDING and now >= share.retry_at and not self._pipe.holds(share.partition)
         ]
         if not pending:
             return
         begin = self._placing.place(pending)
         if begin and self.feed.group is not None:
-            self._submit(Batch([], begin, self.feed.group))
+            self._pipe.submit(Batch([], begin, self.feed.group))
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -297,7 +234,7 @@ class Worker:
         offsets, first = self._advance(records, frozenset())
         self.counts.dead_letters += len(refused)
         self.observe(Step.PREPARED)
-        self._submit(Batch(outputs, offsets, group, first))
+        self._pipe.submit(Batch(outputs, offsets, group, first))
 
     def _load(self, admitted: list[Admitted], records: list[Record], *, lookups: bool) -> frozenset[int]:
         """Bring states into memory. Gives the partitions that cannot go on now; their records will be read again."""
@@ -324,17 +261,11 @@ class Worker:
             self.memory.owned[partition].next_offset = offset
         return offsets, first
 
-    def _submit(self, batch: Batch) -> None:
-        for partition in batch.offsets:
-            self.shares[partition].in_flight += 1
-        self._in_flight.append(batch)
-        self.committer.submit(batch)
-
     def _mark_reached(self) -> None:
         """See where all that existed at the start is committed and in Redis; invisible records at the end count too."""
         for partition, end in self.ends.items():
             share = self.shares.get(partition)
-            if share is None or share.reached or share.phase is not Phase.LIVE or share.in_flight:
+            if share is None or share.reached or share.phase is not Phase.LIVE or self._pipe.holds(partition):
                 continue
             owned = self.memory.owned.get(partition)
             at_end = share.committed is not None and (share.committed >= end or share.end >= end)

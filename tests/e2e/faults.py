@@ -179,11 +179,12 @@ class Faults:
         asleep: dict[int, tuple[float, float]] = {}  # since when, and until when
         left = self.scenario.plan()
         while left or asleep:
+            assert self.run.process.poll() is None, f"the run has ended:\n{self.run.words()}"
             now = time.monotonic() - began
             for pid in [pid for pid, (_, until) in asleep.items() if until <= now]:
                 since, _ = asleep.pop(pid)
                 self.done.zombies += self.run.wake(pid) and now - since > SESSION_S
-            if left and left[0][0] <= now and self._deal(left[0], draw, asleep, now=now):
+            if left and left[0].at_s <= now and self._deal(left[0], draw, asleep, now=now):
                 left.pop(0)
             time.sleep(0.01)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from confluent_kafka import Consumer, Producer
 from pydantic import ValidationError
 
 from app.errors import Refused, Unavailable
+from app.local.state import BrokerPorts, Running, State, write
+from app.local.watchdog import birth
 from app.settings import OURS, PROJECT, Settings, consumer_config, home_folder, host, load_settings, producer_config
 
 
@@ -72,6 +75,20 @@ def test_a_file_that_is_named_is_read_in_place_of_the_home_s(home: Path, monkeyp
 def test_a_variable_that_is_empty_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMINFER_BATCH_RECORDS", "")
     assert load_settings().batch_records == 512
+
+
+def test_what_up_started_counts_where_nothing_else_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    born = birth(os.getpid())
+    assert born is not None
+    running = {"redis": Running(os.getpid(), born, started_ms=0)}  # this very process: it lives
+    write(home, State("cluster", (BrokerPorts(client=7001, controller=7002),), 7003, running))
+    assert load_settings().kafka.endswith(":7001")
+    assert ":7003" in load_settings().redis
+    monkeypatch.setenv("STREAMINFER_REDIS", "redis://env:1")
+    assert load_settings().redis == "redis://env:1"
+    write(home, State("cluster", (BrokerPorts(client=7001, controller=7002),), 7003, {}))  # all of it is dead
+    with pytest.raises(Unavailable, match="find kafka"):
+        load_settings()
 
 
 def test_an_empty_home_is_the_project_s(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,13 +190,14 @@ def test_what_exactness_stands_on_cannot_be_set(name: str) -> None:
     assert refused(kafka_options={name: "1"}) == (f"kafka_options: {name} cannot be set: exactly-once depends on it.")
 
 
-def test_whatever_a_client_is_given_and_a_user_gives_too_is_ours_or_the_user_s(home: Path) -> None:
-    """No option of a user is overridden without a word: it is refused, or it does not touch what we set."""
+def test_all_that_clients_are_given_is_either_ours_or_mere_tuning() -> None:
     settings = made()
-    ours = {*consumer_config(settings, group="g", slot="s"), *producer_config(settings, slot="s", max_record_bytes=1)}
-    tuning = {"linger.ms", "retry.backoff.ms", "retry.backoff.max.ms", "socket.timeout.ms", "fetch.queue.backoff.ms",
-              "queued.min.messages", "queued.max.messages.kbytes"}  # fmt: skip
-    assert ours - OURS == tuning
+    given = {*consumer_config(settings, group="g", slot="s"), *producer_config(settings, slot="s", max_record_bytes=1)}
+    tuning = {
+        *("linger.ms", "retry.backoff.ms", "retry.backoff.max.ms", "socket.timeout.ms"),
+        *("fetch.queue.backoff.ms", "queued.min.messages", "queued.max.messages.kbytes"),
+    }
+    assert given - OURS == tuning
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,252 @@
+"""The commands as a user runs them, on servers of their own: what they print, what they exit with, what they leave."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.local.leash import Leash
+from app.local.stack import Stack
+from app.settings import home_folder
+from app.simulate.events import payment_events
+from app.simulate.payments import Payments
+from tests.contract.loop.rig import wait_for
+from tests.payments import payment
+
+pytestmark = [pytest.mark.broker, pytest.mark.redis]
+CSV_HEADER = "terminal_id,terminal_count_1d,terminal_risk_1d,terminal_count_7d,terminal_risk_7d,terminal_count_30d,"
+GOOD, BAD = payment(), [b"not json", b"", payment(amount_cents=-1), b"\xff", payment(customer_id=...)]
+
+
+class Shell:
+    """Runs commands on one home, with no setting but that."""
+
+    def __init__(self, stack: Stack, leash: Leash) -> None:
+        self.stack = stack
+        self._leash = leash
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMINFER_")}
+        self.environment = {**kept, "STREAMINFER_HOME": str(stack.home)}
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "app.cli.main", *arguments]
+        return self._leash.popen(argv, env=self.environment, **options)
+
+    def run(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[str, str]:
+        """Standard output and standard error of a command that exits with `code`."""
+        argv = [sys.executable, "-m", "app.cli.main", *arguments]
+        done = subprocess.run(argv, input=stdin, capture_output=True, env=self.environment, timeout=120, check=False)
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == code, f"{arguments} exited with {done.returncode}:\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out, err
+
+    def json(self, *arguments: str, **options: Any) -> Any:
+        return json.loads(self.run(*arguments, "--json", **options)[0])
+
+    def records(self, topic: str) -> list[dict[str, Any]]:
+        out, _ = self.run("tail", topic, "--from", "beginning", "--until-end", "--json")
+        return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def shell(new_stack: Callable[[], Stack], leash: Leash, payments: Payments) -> Iterator[Shell]:
+    """Servers that are up, with no topic; the simulation is not made again for them."""
+    stack = new_stack()
+    (stack.home / "cache").symlink_to(home_folder() / "cache")
+    stack.up(leash=leash)
+    yield Shell(stack, leash)
+    stack.down()
+
+
+def test_up_finds_what_is_up_and_prints_exactly_where(shell: Shell) -> None:
+    endpoints = shell.stack.endpoints()
+    assert endpoints is not None
+
+    assert shell.json("up") == {"kafka": endpoints.kafka, "redis": endpoints.redis}
+    assert {server["alive"] for server in shell.json("status")} == {True}
+
+
+def test_nothing_is_sent_to_or_scored_from_topics_that_are_not_there(shell: Shell) -> None:
+    for command in ("run fraud", "run fraud --until-end", "produce payments --simulate --count 1", "produce payments"):
+        out, why = shell.run(*command.split(), code=1)
+        assert out == ""
+        assert "payments" in why
+        assert "`streaminfer topics apply`" in why
+
+
+def test_topics_are_made_once(shell: Shell) -> None:
+    names = ["payments", "payments.scored", "payments.dead"]
+
+    assert [(t["topic"], t["did"]) for t in shell.json("topics", "apply", "fraud")] == [(n, "created") for n in names]
+    assert {t["did"] for t in shell.json("topics", "apply")} == {"unchanged"}
+    assert shell.json("topics", "list") == [{"topic": name, "partitions": 6} for name in sorted(names)]
+
+
+def test_lines_that_are_no_events_are_refused_by_number_and_the_others_are_sent(shell: Shell, tmp_path: Path) -> None:
+    lines = b"\n".join([GOOD, *BAD, payment(payment_id="2")])
+    out, why = shell.run("produce", "payments", stdin=lines, code=1)
+
+    assert out.startswith("2 events sent to payments")
+    assert [line.split(":")[0] for line in why.splitlines()] == [f"line {n}" for n in (2, 3, 4, 5, 6)]
+    (tmp_path / "lines.gz").write_bytes(gzip.compress(lines))
+    done = shell.json("produce", "payments", "--file", str(tmp_path / "lines.gz"), code=1)
+    assert (done["sent"], done["refused"], done["failed"]) == (2, 5, 0)
+    assert [record["key"] for record in shell.records("payments")] == ["596"] * 4
+
+
+def test_raw_lines_are_sent_whatever_they_are_and_become_dead_letters(shell: Shell) -> None:
+    done = shell.json("produce", "payments", "--raw", stdin=b"\n".join(BAD) + b"\n")
+    assert done["sent"] == len(BAD)
+    out, log = shell.run("run", "fraud", "--until-end", "--workers", "2")
+
+    assert "9 records answered" in out
+    assert "5 dead letters" in out
+    dead = shell.records("payments.dead")
+    assert sorted(record["headers"]["code"] for record in dead) == [
+        "empty", "missing-field", "not-json", "not-utf8", "out-of-range",
+    ]  # fmt: skip
+    assert "not json" not in log
+    assert shell.json("audit", "fraud") == {
+        "inputs": 9, "predictions": 4, "dead_letters": 5, "missing": 0, "duplicated": 0, "unexplained": 0,
+    }  # fmt: skip
+
+
+def test_an_answer_that_nobody_asked_for_fails_the_audit(shell: Shell) -> None:
+    scored = json.dumps(shell.records("payments.scored")[0]["value"]).encode()
+    shell.run("produce", "payments.scored", stdin=scored)
+
+    assert shell.json("audit", "fraud", code=1)["unexplained"] == 1
+    out, _ = shell.run("audit", "fraud", code=1)
+    assert "payments.scored/" in out
+
+
+def test_features_are_loaded_and_shown(shell: Shell, tmp_path: Path) -> None:
+    shell.run("features", "get", "terminal", "3156", code=1)
+    file = tmp_path / "terminals.csv"
+    file.write_text(f"{CSV_HEADER}terminal_risk_30d\n3156,1,2,3,4,5,0.5\n")
+    done = shell.json("features", "load", "terminal", "--file", str(file))
+
+    found = shell.json("features", "get", "terminal", "3156")
+    assert (done["rows"], found["build"]) == (1, done["build"])
+    assert found["values"]["terminal_risk_30d"] == 0.5
+    _, why = shell.run("features", "get", "terminal", "9", code=1)
+    assert "has nothing of 9" in why
+    state = shell.json("features", "get", "customer", "596")
+    assert (state["partition"], state["state"]["events"]) == (2, 4)
+    assert "customer_count_1d: 4" in shell.run("features", "get", "customer", "596")[0]
+    file.write_text(file.read_text() + "7,1,2,3,4,5,nan\n")
+    _, why = shell.run("features", "load", "terminal", "--file", str(file), code=1)
+    assert "line 3" in why
+    assert shell.json("features", "get", "terminal", "3156")["build"] == done["build"]
+
+
+def test_a_simulation_that_was_killed_goes_on_and_every_event_is_there_once(shell: Shell, payments: Payments) -> None:
+    before = len(shell.records("payments"))
+    for _ in range(3):
+        process = shell.start("produce", "payments", "--simulate", "--start-day", "129", stdout=subprocess.DEVNULL)
+        so_far = len(shell.records("payments"))
+        wait_for("events", lambda so_far=so_far: len(shell.records("payments")) > so_far + 500)  # type: ignore[misc]
+        process.kill()
+        process.wait()
+    done = shell.json("produce", "payments", "--simulate", "--start-day", "129", "--count", "20000")
+    ids = [int(r["value"]["payment_id"]) for r in shell.records("payments") if isinstance(r["value"], dict)][0:]
+    simulated = sorted(row for row in ids if row > 1_000_000)
+
+    assert done["sent"] == 20_000
+    assert len(simulated) == len(set(simulated)) > 20_000 + before
+    assert simulated[:20_000] == list(range(simulated[0], simulated[0] + 20_000))
+    key, value = next(payment_events(payments, simulated[0]))
+    assert any(r["key"] == key.decode() and r["value"] == json.loads(value) for r in shell.records("payments"))
+
+
+def test_ctrl_c_tells_how_much_was_sent(shell: Shell) -> None:
+    before = len(shell.records("payments"))
+    argv = ["produce", "payments", "--simulate", "--rate", "500", "--json"]
+    process = shell.start(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for("events", lambda: len(shell.records("payments")) > before)
+    process.send_signal(signal.SIGINT)
+    out, why = process.communicate(timeout=30)
+
+    assert (process.returncode, why) == (130, b"")
+    assert json.loads(out)["sent"] == len(shell.records("payments")) - before
+
+
+def test_a_reader_that_has_had_enough_is_no_error(shell: Shell) -> None:
+    process = shell.start("tail", "payments", "--until-end", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 0
+
+
+def test_what_a_person_reads_moves_no_cursor(shell: Shell) -> None:
+    shell.run("produce", "payments.dead", "--raw", stdin=b"\x1b[2J\x07\xc2\x9b31m\n")
+    out, _ = shell.run("tail", "payments.dead", "--from", "beginning", "--until-end")
+
+    assert "\\x1b[2J\\x07\\x9b31m" in out
+    assert all(line.isprintable() for line in out.split("\n"))
+
+
+def test_ctrl_c_ends_a_run_in_good_order(shell: Shell) -> None:
+    process = shell.start("run", "fraud", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress" and "live" in event["partitions"].values():
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+
+    last = json.loads(out.splitlines()[-1])
+    assert (process.returncode, last["event"], last["exit_code"]) == (0, "summary", 0)
+
+
+def test_a_run_that_ends_before_the_end_that_was_asked_for_says_so(shell: Shell) -> None:
+    shell.run("produce", "payments", "--simulate", "--count", "20000")
+    argv = ["run", "fraud", "--until-end", "--json"]
+    process = shell.start(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, why = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert b"Stopped before the end of partition 0, 1, 2, 3, 4, 5." in why
+
+
+def test_a_run_waits_for_a_kafka_that_is_away_and_says_so_once(shell: Shell, leash: Leash) -> None:
+    endpoints = shell.stack.endpoints()
+    assert endpoints is not None
+    where = ["--kafka", endpoints.kafka, "--redis", endpoints.redis]
+    shell.run("down")
+    shell.run("tail", "payments", *where[:2], code=3)
+    _, why = shell.run("run", "fraud", code=3)
+    assert "`streaminfer up`" in why
+    process = shell.start("run", "fraud", "--until-end", *where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    told = process.stderr.readline().decode()
+    shell.stack.up(leash=leash)
+    out, why_bytes = process.communicate(timeout=120)
+
+    assert "Kafka does not answer" in told
+    assert "Waiting for it." in told
+    assert process.returncode == 0, why_bytes
+    assert why_bytes.decode().splitlines()[0] == "Kafka answers."
+    assert "records answered" in out.decode()
+
+
+def test_down_stops_what_up_started(shell: Shell) -> None:
+    assert shell.json("down") == {"stopped": ["kafka-1", "redis"]}
+    assert {server["alive"] for server in shell.json("status", code=1)} == {False}
