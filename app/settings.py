@@ -171,6 +171,9 @@ def _refuse_unknown() -> None:
 def consumer_config(settings: Settings, *, group: str, slot: str) -> dict[str, Any]:
     """A member of `group`; exactness first (protocol A2), then what keeps a busy loop fed."""
     config: dict[str, Any] = {
+        "fetch.queue.backoff.ms": 10,  # the default of a second starves a loop that empties the queue in less
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,
         **settings.kafka_options,
         "bootstrap.servers": settings.kafka,
         "client.id": slot,
@@ -182,9 +185,6 @@ def consumer_config(settings: Settings, *, group: str, slot: str) -> dict[str, A
         "auto.offset.reset": "error",  # where to start is decided from what is committed, never guessed
         "enable.partition.eof": True,
         "max.poll.interval.ms": settings.max_poll_interval_ms,
-        "fetch.queue.backoff.ms": 10,  # the default of a second starves a loop that empties the queue in less
-        "queued.min.messages": 20_000,
-        "queued.max.messages.kbytes": 16_384,
     }
     if settings.group_protocol == "classic":
         config["partition.assignment.strategy"] = "range"
@@ -198,15 +198,15 @@ def consumer_config(settings: Settings, *, group: str, slot: str) -> dict[str, A
 def producer_config(settings: Settings, *, slot: str, max_record_bytes: int) -> dict[str, Any]:
     """A transactional producer; the id comes from its owner."""
     return {
+        "socket.timeout.ms": min(10_000, settings.transaction_timeout_ms),
+        "retry.backoff.ms": 5,  # waits for the other producer's markers in small steps
+        "retry.backoff.max.ms": 100,
+        "linger.ms": 0,
         **settings.kafka_options,
         "bootstrap.servers": settings.kafka,
         "client.id": slot,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": int(settings.commit_deadline_s * 1000),
-        "socket.timeout.ms": min(10_000, settings.transaction_timeout_ms),
-        "retry.backoff.ms": 5,  # waits for the other producer's markers in small steps
-        "retry.backoff.max.ms": 100,
-        "linger.ms": 0,
         "delivery.report.only.error": True,
         "partitioner": "murmur2_random",  # the Java client's: an entity keeps its partition whoever produces
         "message.max.bytes": max_record_bytes + 64 * 1024,

@@ -192,7 +192,7 @@ class Memory:
     def _of(self, event: Any) -> tuple[float, ...]:
         declared = self.pipeline.event
         try:
-            values = declared.of(event)
+            values = tuple(map(float, declared.of(event)))  # whatever kind of number it gave: the answer's bytes
         except Exception as error:  # the pipeline's own code, on an event that it was not written for
             why = f"failed on this event ({type(error).__name__})"
             raise RecordError(Stage.FEATURES, "failed", f"The pipeline's own features {why}.") from error

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from app.errors import Fenced, StreamInferError, Unavailable
+from app.errors import Fatal, Fenced, Refused, Unavailable
 from app.pipeline import Pipeline
 from app.pipelines import pipeline_named
 from app.settings import Settings
@@ -29,7 +29,8 @@ from app.stream.worker import Worker
 
 log = logging.getLogger(__name__)
 
-DONE, FATAL, FENCED = 0, 1, 4  # any other end is a death, and the supervisor restarts it
+# Exit codes that no crash of the interpreter has: any other end is a death, and the supervisor restarts it.
+FATAL, FENCED = 64, 65
 REPORT_EVERY_S = 0.5
 FIRST_S = 0.05  # the first commit is told at once: it is what the supervisor counts deaths by
 
@@ -62,10 +63,10 @@ def main(observe: Observer = nobody, find: Callable[[str], Pipeline] = pipeline_
             threading.Thread(target=_report, args=(worker,), daemon=True).start()
             worker.run()
             _tell(worker, set())
-    except StreamInferError as error:
+    except (Fatal, Refused) as error:
         _say(event="fatal", message=str(error))
         return FENCED if isinstance(error, Fenced) else FATAL
-    return DONE
+    return 0
 
 
 def _built(job: Job, pipeline: Pipeline, stopping: threading.Event, *, observe: Observer) -> Worker | None:

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from app.settings import Settings
-from app.stream.process import DONE, FATAL, FENCED, Job
+from app.stream.process import FATAL, FENCED, Job
 from app.stream.slot import slot
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Supervisor:
         seat.process = None
         code = process.returncode
         self._tell({"event": "ended", "slot": seat.job.slot, "pid": process.pid, "code": code})
-        if self._stop.is_set() or code == DONE:
+        if self._stop.is_set():
             return
         if code in (FATAL, FENCED):
             self.failure = self.failure or f"Worker {seat.job.slot} ended with {code}."

@@ -19,16 +19,21 @@ from app.local.leash import Leash
 PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
 SESSION_S = 6.0  # the setting as it comes
 SPARED = 0.75  # the share of kills that leave paused workers alone: without it hardly one would live to be a zombie
+AT_WORK = 0.75  # the share of kills that look for a worker with partitions; the others hit some in their start
 FRUITLESS = 2  # deaths in a row without a commit that are dealt to one slot; the supervisor gives up at five
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A kill, or a pause of some seconds, of a worker that is drawn when it is time. `spares`: of one that is awake."""
+    """A kill, or a pause of some seconds, of a worker that is drawn when it is time.
+
+    `spares`: only of one that is awake. `at_work`: of one that has partitions, where there is such a one.
+    """
 
     at_s: float
     pause_s: float
-    spares: bool = True
+    spares: bool
+    at_work: bool
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,14 @@ class Scenario:
     def plan(self) -> list[Fault]:
         """The faults in order of time; the first second and a half is left to begin in."""
         draw = random.Random(self.seed)
-        kills = [Fault(draw.uniform(1.5, self.seconds), 0.0, draw.random() < SPARED) for _ in range(self.kills)]
-        pauses = [Fault(draw.uniform(1.5, self.seconds), draw.uniform(1.0, PAUSE_S)) for _ in range(self.pauses)]
+        kills = [
+            Fault(draw.uniform(1.5, self.seconds), 0.0, spares=draw.random() < SPARED, at_work=draw.random() < AT_WORK)
+            for _ in range(self.kills)
+        ]
+        pauses = [
+            Fault(draw.uniform(1.5, self.seconds), draw.uniform(1.0, PAUSE_S), spares=True, at_work=True)
+            for _ in range(self.pauses)
+        ]
         return sorted([*kills, *pauses], key=lambda fault: fault.at_s)
 
 
@@ -68,11 +79,12 @@ class Seat:
 
 @dataclass
 class Done:
-    """What was dealt. A zombie is a worker that woke up after its session had ended."""
+    """What was dealt, within how many seconds. A zombie is a worker that woke up after its session had ended."""
 
     kills: int = 0
     pauses: int = 0
     zombies: int = 0
+    seconds: float = 0.0
 
 
 class Run:
@@ -187,6 +199,7 @@ class Faults:
             if left and left[0].at_s <= now and self._deal(left[0], draw, asleep, now=now):
                 left.pop(0)
             time.sleep(0.01)
+        self.done.seconds = round(time.monotonic() - began, 1)
 
     def _deal(
         self,
@@ -200,6 +213,7 @@ class Faults:
 
         def one(seats: list[Seat]) -> Seat | None:
             found = [seat for seat in seats if not (fault.spares and seat.pid in asleep)]
+            found = [seat for seat in found if fault.at_work and seat.live] or found
             return draw.choice(found) if found else None
 
         pid = self.run.signal(signal.SIGSTOP if fault.pause_s else signal.SIGKILL, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -165,6 +166,33 @@ def test_features_that_raise_lose_their_own_record_and_state_counts_it_all_the_s
     told = headers(outputs[2])
     assert (told["stage"], told["code"], told["source"]) == (b"features", b"failed", b"payments/0/1")
     assert SECRET.encode() not in b"".join(value or b"" for _, value in outputs[2].headers)
+
+
+@pytest.mark.parametrize(
+    "strange", [(1.0,), (1.0, 0.0, 0.0, 0.0), (), (1.0, "x", 0.0), (1.0, None, 0.0), None], ids=str
+)
+def test_features_that_are_not_what_was_declared_lose_their_own_record(strange: Any) -> None:
+    def of(event: Any) -> Any:
+        return strange if event.payment_id == "1" else (1.0, 0.0, 0.0)
+
+    broken = replace(FRAUD, event=EventFeatures(FRAUD.event.columns, of))
+    outputs = answered(processor(pipeline=broken), [record(payment(payment_id=str(i)), offset=i) for i in range(3)])
+    assert [output.topic for output in outputs] == ["payments.scored"] * 2 + ["payments.dead"]
+    told = headers(outputs[2])
+    assert (told["stage"], told["source"]) == (b"features", b"payments/0/1")
+
+
+def _always(row: tuple[Any, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda _: row
+
+
+def test_features_of_any_kind_of_number_give_the_same_bytes() -> None:
+    rows: list[tuple[Any, ...]] = [(57, np.float64(1), True), (57.0, 1, 1.0), (np.int64(57), np.float32(1), 1)]
+    values = set()
+    for row in rows:
+        event = EventFeatures(FRAUD.event.columns, _always(row))
+        values.add(answer(record(payment()), pipeline=replace(FRAUD, event=event)).value)
+    assert len(values) == 1
 
 
 def test_every_record_of_a_batch_of_all_kinds_gets_the_one_answer_that_is_its_own() -> None:
