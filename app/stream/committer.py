@@ -88,11 +88,12 @@ class Committer:
         self._ended.set()
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            if isinstance(work, _Recover):
-                self._done.put(self._recover())
-            else:
-                self._done.put(self._commit(work))
+        try:
+            while (work := self._work.get()) is not None:
+                self._done.put(self._recover() if isinstance(work, _Recover) else self._commit(work))
+        except BaseException:  # the loop would wait for this thread for ever
+            log.critical("The thread of the transactions failed; this worker ends itself.", exc_info=True)
+            os._exit(WATCHDOG_EXIT)
 
     def _commit(self, batch: Batch) -> Outcome:
         if self._broken is not None:

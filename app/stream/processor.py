@@ -108,6 +108,11 @@ class Answers:
 
     def __init__(self, pipeline: Pipeline, model: Model) -> None:
         contract = compile_contract(pipeline.answers.model)
+        if not contract.compiled:
+            raise Refused(
+                f"The contract of {pipeline.answers.name} uses a type that is not compiled (see the line above); "
+                "answers are written by compiled contracts only."
+            )
         self._encode: Callable[[Any], bytes] = contract.encode
         self._struct = cast("Any", contract.struct)
         self._order: tuple[str, ...] = self._struct.__struct_fields__

@@ -13,6 +13,7 @@ import redis
 from app.local.leash import Leash
 from app.local.stack import Stack
 from app.settings import Settings
+from app.stream.committer import WATCHDOG_EXIT
 from tests.contract.loop.rig import PARTITIONS, Member, Rig, pipeline_of, wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
@@ -121,6 +122,7 @@ def test_without_kafka_the_loop_waits_says_so_once_and_goes_on(frail: tuple[Stac
 
 
 def test_a_broker_that_dies_and_comes_back_loses_nothing(frail: tuple[Stack, Rig], leash: Leash) -> None:
+    """The watchdog may end the worker, where librdkafka does not keep its own deadline: its successor goes on."""
     stack, rig = frail
     rig.produce(3000)
     member = rig.member()
@@ -128,8 +130,10 @@ def test_a_broker_that_dies_and_comes_back_loses_nothing(frail: tuple[Stack, Rig
     os.kill(server(stack, "kafka"), signal.SIGKILL)
     stack.up(leash=leash)
     rig.produce(500)
-    wait_for("all to be scored", lambda: member.live == ALL and _done(rig, member), within_s=60)
-    assert member.end() == 0
+    wait_for("all to be scored", lambda: member.process.poll() is not None or _done(rig, member), within_s=60)
+    assert member.process.poll() in (None, WATCHDOG_EXIT), member.log
+    if member.process.poll() is None:
+        assert member.end() == 0
     rig.finish()
     rig.check()
 
