@@ -1,4 +1,4 @@
-"""`features get` and `features load`."""
+"""`features get`, `features load` and `features rebuild`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def add_to(cli: typer.Typer) -> None:
     nouns = typer.Typer(help="Look at features, and fill lookups.", no_args_is_help=True)
     nouns.command("get")(get)
     nouns.command("load")(load)
+    nouns.command("rebuild")(rebuild)
     cli.add_typer(nouns, name="features")
 
 
@@ -106,6 +107,44 @@ def load(
     )
     if done.before:
         say(f"The build before, {done.before}, is kept until the next load.")
+
+
+def rebuild(
+    view: Annotated[str, typer.Argument(metavar="VIEW", help="A folded view of a pipeline.")],
+    kafka: Kafka = None,
+    redis: Redis = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Throw a view's state away, to be folded again from the log.
+
+    Running workers notice within a second or so and fold it at once; otherwise the next `run` does. Nothing is scored
+    from a state that is not whole.
+
+    \b
+    Example:
+      streaminfer features rebuild customer
+    """
+    from app.features.entity import declared
+    from app.features.lookups import Lookup
+    from app.features.rebuild import forget
+    from app.features.store import Store, connect
+    from app.pipelines import PIPELINES
+    from app.stream.topics import Topics, refuse_missing
+
+    pipeline, part = declared(PIPELINES, view)
+    if isinstance(part, Lookup):
+        raise Refused(f"{view} is loaded and not folded from the log; fill it with `features load`.", exit_code=2)
+    where = settings(kafka=kafka, redis=redis, home=home)
+    there = Topics(where).there()
+    refuse_missing([] if pipeline.source.name in there else [pipeline.source.name])
+    store = Store(connect(where.redis, timeout_s=where.redis_timeout_s), pipeline.name)
+    with patience(f"Throwing {view} away"):
+        partitions = forget(store, view, there[pipeline.source.name])
+    if as_json:
+        say_json({"view": view, "pipeline": pipeline.name, "partitions": partitions})
+        return
+    say(f"The state of {view} is gone for {counted(partitions, 'partition')}; its owners fold it again from the log.")
 
 
 def _row(where: Settings, lookup: Any, entity: str) -> dict[str, Any] | None:

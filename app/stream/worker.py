@@ -187,7 +187,7 @@ class Worker:
             if share is not None and share.phase is not Phase.PENDING and not share.waiting:
                 share.end = max(share.end, end)
                 if share.phase is Phase.CATCHING_UP and end >= share.until:
-                    self._placing.caught_up(share)
+                    self._caught_up(share)
 
     def _work(self, polled: Polled) -> None:
         self.observe(Step.POLLED)
@@ -209,9 +209,13 @@ class Worker:
         for partition in beyond:
             share = self.shares[partition]
             if share.phase is Phase.CATCHING_UP and not share.waiting:
-                self._placing.caught_up(share)
+                self._caught_up(share)
         if live:
             self._answer(live, polled.group)
+
+    def _caught_up(self, share: Share) -> None:
+        self._placing.caught_up(share)
+        self._keeping.hurry()
 
     def _catch_up(self, records: list[Record]) -> None:
         admitted, _ = self.processor.admit(records)

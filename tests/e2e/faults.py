@@ -18,7 +18,7 @@ from app.local.leash import Leash
 
 PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
 SESSION_S = 6.0  # the setting as it comes
-SPARED = 0.75  # the share of kills that leave paused workers alone: without it hardly one would live to be a zombie
+SPARED = 0.9  # the share of kills that leave paused workers alone: without it hardly one would live to be a zombie
 AT_WORK = 0.75  # the share of kills that look for a worker with partitions; the others hit some in their start
 FRUITLESS = 2  # deaths in a row without a commit that are dealt to one slot; the supervisor gives up at five
 
@@ -82,6 +82,7 @@ class Done:
     """What was dealt, within how many seconds. A zombie is a worker that woke up after its session had ended."""
 
     kills: int = 0
+    at_work: int = 0
     pauses: int = 0
     zombies: int = 0
     seconds: float = 0.0
@@ -210,11 +211,14 @@ class Faults:
         now: float,
     ) -> bool:
         """Whether it could be dealt; else it is tried again."""
+        at_work: list[bool] = []
 
         def one(seats: list[Seat]) -> Seat | None:
             found = [seat for seat in seats if not (fault.spares and seat.pid in asleep)]
             found = [seat for seat in found if fault.at_work and seat.live] or found
-            return draw.choice(found) if found else None
+            seat = draw.choice(found) if found else None
+            at_work[:] = [bool(seat and seat.live)]
+            return seat
 
         pid = self.run.signal(signal.SIGSTOP if fault.pause_s else signal.SIGKILL, one)
         if pid is None:
@@ -224,4 +228,5 @@ class Faults:
             asleep[pid] = now, now + fault.pause_s
         else:
             self.done.kills += 1
+            self.done.at_work += at_work[0]
         return True

@@ -192,6 +192,7 @@ def test_ctrl_c_tells_how_much_was_sent(shell: Shell) -> None:
 
 
 def test_a_reader_that_has_had_enough_is_no_error(shell: Shell) -> None:
+    shell.run("produce", "payments", "--simulate", "--count", "20000")
     process = shell.start("tail", "payments", "--until-end", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

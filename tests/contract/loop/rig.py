@@ -5,6 +5,7 @@ The recount reads what a customer of the product would read, and computes featur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -118,7 +119,8 @@ class Member:
             raise AssertionError(f"{never}; it said:\n{self.log[-3000:]}\n{self.events[-3:]}") from None
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert pipe is not None
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         self._closed = True
         return self.process.returncode
 
@@ -199,7 +201,8 @@ class Rig:
         for member in self.members:
             if member.process.poll() is None:
                 member.process.send_signal(signal.SIGCONT)
-                member.end(signal.SIGKILL)
+                member.process.kill()
+            member.wait()
 
     # -- what the outside sees -----------------------------------------------------------------------------------------
 
