@@ -73,7 +73,7 @@ class Demo:
 
     def run(self) -> bool:
         """Gives whether the audit was right and the lookups hit."""
-        with step("a real Kafka and a real Redis, for the demo only"), patience("Starting Kafka and Redis"):
+        with step("a real Kafka and a real Redis, for the demo only"):
             Stack(self.home).up(1, self._leash)
         settings = load_settings(home=self.home)
         self._step("topics", "apply")
@@ -110,7 +110,7 @@ class Demo:
         with step("$ streaminfer audit fraud"):
             told, _ = process.communicate(timeout=PATIENCE_S)
         for line in told.decode().splitlines():
-            say(f"          {line}")
+            tell(line)
         return process.returncode == 0
 
     def _judge(self, settings: Settings) -> bool:
@@ -198,19 +198,21 @@ class Workers:
 def step(what: str, more: str = "") -> Iterator[None]:
     """Print how long it took, and what it was."""
     started = time.monotonic()
-    yield
+    with patience(what):
+        yield
     took(time.monotonic() - started, what, more)
 
 
 def took(seconds: float, what: str, more: str = "") -> None:
-    say(f"{seconds:6.1f} s  {what}")
+    tell(what, indent=f"{seconds:6.1f} s  ")
     if more:
         tell(more)
     sys.stdout.flush()
 
 
-def tell(text: str) -> None:
-    """A sentence below a step, as wide as the terminal allows."""
+def tell(text: str, indent: str = " " * 10) -> None:
+    """A sentence, as wide as the terminal allows; a row of a table stays as it is."""
     width = min(100, shutil.get_terminal_size().columns)
-    for line in textwrap.wrap(text, width, initial_indent=" " * 10, subsequent_indent=" " * 12):
+    wrapped = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=" " * 12, break_on_hyphens=False)
+    for line in [indent + text] if text.startswith(" ") else wrapped:
         say(line)

@@ -35,10 +35,10 @@ class _Told(TyperGroup):
         except BrokenPipeError:
             _leave_quietly()
         except Exception as error:
-            if (sentence := _of_a_client(error)) is None:
+            if (told := _told(error)) is None:
                 raise
-            note(sentence)
-            sys.exit(3)
+            note(told[0])
+            sys.exit(told[1])
 
 
 def exit_code(error: StreamInferError) -> int:
@@ -52,14 +52,19 @@ def exit_code(error: StreamInferError) -> int:
             return 1
 
 
-def _of_a_client(error: Exception) -> str | None:
-    """The sentence for what a client of Kafka or Redis raised and no room has put into words."""
+def _told(error: Exception) -> tuple[str, int] | None:
+    """Sentence and exit code for what no room has put into words; None for what only a mistake of ours can raise."""
     home = type(error).__module__.partition(".")[0]
     if home in ("cimpl", "confluent_kafka"):
         cause: Any = error.args[0] if error.args else error
-        return f"Kafka does not answer ({cause.str() if hasattr(cause, 'str') else cause})."
+        words = cause.str() if hasattr(cause, "str") else str(cause)
+        if hasattr(cause, "name") and cause.name() == "_INVALID_ARG":
+            return f"The setting kafka or kafka_options is wrong: {words}.", 2
+        return f"Kafka does not answer ({words}).", 3
     if home == "redis":
-        return f"Redis does not answer ({type(error).__name__}: {str(error)[:200]})."
+        return f"Redis does not answer ({type(error).__name__}: {str(error)[:200]}).", 3
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}.", 1
     return None
 
 

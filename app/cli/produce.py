@@ -111,6 +111,9 @@ def produce(
     With --simulate it goes on where the topic ends, so that a run that was killed can be run again: every simulated
     event is there exactly once.
 
+    Exits with 1 where a line was refused or there were fewer simulated events than asked for, with 3 where Kafka did
+    not take an event, and with 130 after Ctrl-C, when it has told how many were sent.
+
     \b
     Examples:
       streaminfer produce payments --simulate --count 20000
@@ -125,10 +128,15 @@ def produce(
         _refuse(simulated, "goes with --simulate only")
     where = settings(kafka=kafka, home=home, needs="kafka")
     done = _Done(topic, "event" if simulate else "line")
-    with patience(f"Looking at {topic}"):
-        sender = _sender(where, done, simulated=simulate, raw=raw, prompt=rate is not None)
-        events = _simulated(where, topic, seed or 0, start_day) if simulate else _read(file or "-", done, raw=raw)
-    _send(sender, events, done, rate=rate, count=count, seconds=seconds)
+    with contextlib.ExitStack() as held:
+        with patience(f"Looking at {topic}"):
+            sender = _sender(where, done, simulated=simulate, raw=raw, prompt=rate is not None)
+            if simulate:
+                _alone(held, where, topic)
+                events = _simulated(where, topic, seed or 0, start_day)
+            else:
+                events = _read(file or "-", done, raw=raw)
+        _send(sender, events, done, rate=rate, count=count, seconds=seconds)
     done.tell(as_json=as_json)
     if count is not None and done.sent < count and not done.interrupted:
         note(f"The simulation ends there: {counted(count, 'event')} were asked for.")
@@ -139,6 +147,19 @@ def _refuse(flags: Mapping[str, object], why: str) -> None:
     for name, value in flags.items():
         if value is not None:
             raise Refused(f"{name} {why}.", exit_code=2)
+
+
+def _alone(held: contextlib.ExitStack, where: Settings, topic: str) -> None:
+    """Two that go on with one simulation would each send the same events. Raises Refused for the second."""
+    from app.stream.slot import instance
+
+    try:
+        held.enter_context(instance(where.kafka, f"simulate.{topic}", "only"))
+    except Refused:
+        raise Refused(
+            f"Another `produce {topic} --simulate` runs on this machine: wait for its end, for both would send the "
+            "same events."
+        ) from None
 
 
 def _sender(where: Settings, done: _Done, *, simulated: bool, raw: bool, prompt: bool) -> Sender:

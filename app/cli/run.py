@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +12,13 @@ import typer
 
 from app.cli.connection import Home, Json, Kafka, Redis, settings
 from app.cli.terminal import StatusLine, counted, note, say, say_json
-from app.errors import Refused, Unavailable
+from app.errors import Unavailable
 from app.stream.progress import Progress
 
 if TYPE_CHECKING:
     from app.pipeline import Pipeline
     from app.settings import Settings
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 PATIENCE_S = 5.0
 REFRESH_S = 0.25
 EVERY_S = 10.0  # between two lines, where there is no terminal
@@ -62,8 +60,6 @@ def run(
     from app.stream.slot import instance as held
     from app.stream.supervisor import Supervisor
 
-    if instance is not None and not NAME.match(instance):
-        raise Refused("--instance must be letters, digits, dots, dashes and underscores.", exit_code=2)
     chosen = pipeline_named(pipeline)
     where = settings(kafka=kafka, redis=redis, home=home)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -33,7 +33,7 @@ def say_json(value: object) -> None:
 def note(text: str) -> None:
     """A sentence that is not the answer."""
     with suppress(BrokenPipeError):
-        print(text, file=sys.stderr, flush=True)
+        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:

@@ -62,9 +62,9 @@ class Pipe:
         while (done := self._committer.next_done(None)) is not None:
             self._take(done)
 
-    def settle(self) -> None:
-        """Wait until nothing is in flight. The committer's watchdog bounds it."""
-        while self._in_flight:
+    def settle(self, most: int = 0) -> None:
+        """Wait until no more than `most` batches are in flight. The committer's watchdog bounds it."""
+        while len(self._in_flight) > most:
             self._take(self._committer.next_done(1.0))
 
     def _take(self, done: Outcome | Recovered | None) -> None:

@@ -47,7 +47,7 @@ class Pace:
 
     def of(self, events: Iterable[T], pause: Callable[[float], None]) -> Iterator[T]:
         """The events, each given when it is due; `pause` lets up to so many seconds go by."""
-        if self.count == 0:
+        if self.count == 0 or self.seconds == 0:
             return
         start = time.monotonic()
         until = math.inf if self.seconds is None else start + self.seconds

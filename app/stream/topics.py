@@ -29,6 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not
 
 from app.errors import Refused, Unavailable
 from app.pipeline import Pipeline, TopicSpec
+from app.pipelines import PIPELINES
 from app.settings import Settings
 
 PATIENCE_S = 10.0
@@ -206,10 +207,14 @@ class Topics:
 
 
 def refuse_missing(missing: list[str]) -> None:
-    """Raises Refused, with the command that makes them, where there are missing topics."""
-    if missing:
-        words = f"topic {missing[0]}" if len(missing) == 1 else f"topics {', '.join(missing)}"
-        raise Refused(f"Kafka has no {words}; create what the pipelines need with `streaminfer topics apply`.")
+    """Raises Refused where there are missing topics, with the command that makes them if one does."""
+    if not missing:
+        return
+    words = f"topic {missing[0]}" if len(missing) == 1 else f"topics {', '.join(missing)}"
+    declared = {spec.name for pipeline in PIPELINES.values() for spec in pipeline.topics()}
+    if declared.isdisjoint(missing):
+        raise Refused(f"Kafka has no {words}; `streaminfer topics list` shows those that it has.")
+    raise Refused(f"Kafka has no {words}; create what the pipelines need with `streaminfer topics apply`.")
 
 
 def _counted(count: int, what: str) -> str:

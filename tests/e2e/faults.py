@@ -16,10 +16,12 @@ from typing import Any
 
 from app.local.leash import Leash
 
+BEGIN_S = 1.5  # without faults
 PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
 SESSION_S = 6.0  # the setting as it comes
 SPARED = 0.9  # the share of kills that leave paused workers alone: without it hardly one would live to be a zombie
-AT_WORK = 0.75  # the share of kills that look for a worker with partitions; the others hit some in their start
+AT_WORK = 0.9  # the share of kills that look for a worker with partitions; the others hit some in their start
+LOOK_S = 1.0  # for so long
 FRUITLESS = 2  # deaths in a row without a commit that are dealt to one slot; the supervisor gives up at five
 
 
@@ -54,17 +56,24 @@ class Scenario:
         return self.seconds * self.rate
 
     def plan(self) -> list[Fault]:
-        """The faults in order of time; the first second and a half is left to begin in."""
+        """The faults in order of time, kills and pauses each spread evenly, but for where in its share one falls.
+
+        Drawn without that they come in heaps, and the later ones of a heap find nobody at work.
+        """
         draw = random.Random(self.seed)
         kills = [
-            Fault(draw.uniform(1.5, self.seconds), 0.0, spares=draw.random() < SPARED, at_work=draw.random() < AT_WORK)
-            for _ in range(self.kills)
+            Fault(at_s, 0.0, spares=draw.random() < SPARED, at_work=draw.random() < AT_WORK)
+            for at_s in self._moments(self.kills, draw)
         ]
         pauses = [
-            Fault(draw.uniform(1.5, self.seconds), draw.uniform(1.0, PAUSE_S), spares=True, at_work=True)
-            for _ in range(self.pauses)
+            Fault(at_s, draw.uniform(1.0, PAUSE_S), spares=True, at_work=True)
+            for at_s in self._moments(self.pauses, draw)
         ]
         return sorted([*kills, *pauses], key=lambda fault: fault.at_s)
+
+    def _moments(self, count: int, draw: random.Random) -> list[float]:
+        share = (self.seconds - BEGIN_S) / count
+        return [BEGIN_S + draw.uniform(i, i + 1) * share for i in range(count)]
 
 
 @dataclass
@@ -215,7 +224,9 @@ class Faults:
 
         def one(seats: list[Seat]) -> Seat | None:
             found = [seat for seat in seats if not (fault.spares and seat.pid in asleep)]
-            found = [seat for seat in found if fault.at_work and seat.live] or found
+            working = [seat for seat in found if seat.live]
+            if fault.at_work and (working or now < fault.at_s + LOOK_S):
+                found = working
             seat = draw.choice(found) if found else None
             at_work[:] = [bool(seat and seat.live)]
             return seat

@@ -184,6 +184,8 @@ def test_ctrl_c_tells_how_much_was_sent(shell: Shell) -> None:
     argv = ["produce", "payments", "--simulate", "--rate", "500", "--json"]
     process = shell.start(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for("events", lambda: shell.sent("payments") > before)
+    _, why_not = shell.run("produce", "payments", "--simulate", "--count", "1", code=1)
+    assert "Another `produce payments --simulate`" in why_not
     process.send_signal(signal.SIGINT)
     out, why = process.communicate(timeout=30)
 

@@ -112,5 +112,7 @@ def test_an_option_that_kafkas_client_does_not_know_is_told(settings: Settings) 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them() -> None:
     refuse_missing([])
-    with pytest.raises(Refused, match=r"no topics a, b; .*`streaminfer topics apply`"):
-        refuse_missing(["a", "b"])
+    with pytest.raises(Refused, match=r"no topics payments, b; .*`streaminfer topics apply`"):
+        refuse_missing(["payments", "b"])
+    with pytest.raises(Refused, match=r"no topic b; `streaminfer topics list`"):
+        refuse_missing(["b"])

@@ -80,7 +80,7 @@ def test_the_exit_code_says_whether_the_user_the_service_or_the_answer_is_wrong(
         "nonsense",
         "run",
         "run fraud --workers 0",
-        "run fraud --instance ../x",
+        "run fraud --instance ../x --kafka 127.0.0.1:1 --redis redis://127.0.0.1:1",
         "run nonsense",
         "audit nonsense",
         "topics apply nonsense",
@@ -139,20 +139,24 @@ def test_down_where_nothing_runs_is_no_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "exits", "words"),
     [
-        (KafkaException(KafkaError(KafkaError._TRANSPORT)), "Kafka does not answer"),
-        (redis.ConnectionError("Error 111 connecting"), "Redis does not answer"),
+        (KafkaException(KafkaError(KafkaError._TRANSPORT)), 3, "Kafka does not answer"),
+        (KafkaException(KafkaError(KafkaError._INVALID_ARG)), 2, "The setting kafka or kafka_options is wrong"),
+        (redis.ConnectionError("Error 111 connecting"), 3, "Redis does not answer"),
+        (PermissionError(13, "Permission denied", "/there"), 1, "/there: Permission denied."),
     ],
 )
-def test_what_a_client_raises_becomes_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
+def test_what_no_room_has_put_into_words_becomes_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, exits: int, words: str
+) -> None:
     def fail(_: object) -> None:
         raise error
 
     monkeypatch.setattr(stack, "_stack", fail)
     code, told, why = ran("status")
 
-    assert (code, told) == (3, "")
+    assert (code, told) == (exits, "")
     assert why.startswith(words)
 
 

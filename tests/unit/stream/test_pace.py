@@ -78,5 +78,5 @@ def test_a_count_takes_no_event_more_than_it_gives() -> None:
 
     assert list(Pace(count=3).of(events, time.sleep)) == [0, 1, 2]
     assert next(events) == 3
-    assert list(Pace(count=0).of(events, time.sleep)) == []
+    assert list(Pace(count=0).of(events, time.sleep)) == list(Pace(seconds=0).of(events, time.sleep)) == []
     assert next(events) == 4
