@@ -83,7 +83,6 @@ class Seat:
     pid: int | None = None
     live: frozenset[int] = frozenset()
     fruitless: int = 0
-    records: int = 0
 
 
 @dataclass
@@ -110,7 +109,6 @@ class Run:
                 stderr=log,
             )
         self.seats: dict[str, Seat] = {}
-        self.aborted = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -188,7 +186,7 @@ class Run:
 
 @dataclass
 class Faults:
-    """Deals a scenario's kills and pauses to a run, from `start` on, on a thread."""
+    """Deals a scenario's kills and pauses to a run."""
 
     run: Run
     scenario: Scenario

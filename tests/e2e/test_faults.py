@@ -6,7 +6,6 @@ What is checked is seen from outside: a plain consumer, a plain recount, and Red
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from array import array
@@ -28,7 +27,6 @@ from tests.e2e.recount import in_redis, recount
 
 SHORT = Scenario("short", seconds=25, rate=3_000, kills=25, pauses=6, aborted_batches=2, seed=465)
 LONG = Scenario("long", seconds=120, rate=4_000, kills=100, pauses=30, aborted_batches=20, seed=3)
-LONG_WANTED = "LONG_TESTS"  # set to 1 by `ops/test --long`
 
 DRAIN_S = 60.0
 LEAVE_S = 60.0
@@ -62,13 +60,7 @@ def wait_for(what: str, ready: Callable[[], bool], *, within_s: float, run: Run)
 
 
 @pytest.mark.parametrize(
-    "scenario",
-    [
-        pytest.param(SHORT, id="short"),
-        pytest.param(
-            LONG, id="long", marks=pytest.mark.skipif(os.environ.get(LONG_WANTED) != "1", reason="ops/test --long")
-        ),
-    ],
+    "scenario", [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.soak)]
 )
 def test_nothing_is_lost_or_doubled_while_workers_are_killed_and_paused(
     scenario: Scenario, leash: Leash, home: Path, settings: Settings
@@ -89,9 +81,9 @@ def test_nothing_is_lost_or_doubled_while_workers_are_killed_and_paused(
     assert (faults.done.kills, faults.done.pauses) == (scenario.kills, scenario.pauses)
     aborted = outside.aborted_batches(settings.kafka, "payments.scored")
     print(f"{scenario.name}: {faults.done}, {aborted} aborted batches")
+    everything_is_answered_once(settings, sent)
     if aborted < scenario.aborted_batches:
         pytest.fail(f"void: the faults left only {aborted} aborted batches, {scenario.aborted_batches} are needed")
-    everything_is_answered_once(settings, sent)
 
 
 def committed(settings: Settings, ends: dict[int, int]) -> dict[int, int]:
