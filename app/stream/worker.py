@@ -91,8 +91,8 @@ class Worker:
         self._place()
         if self._keeping.is_due():
             self._flush_due()
-        # A full batch says that there is a backlog: prepare the next one while it commits. Otherwise wait for the commit,
-        # so that what arrives meanwhile goes into the next transaction and not into the one after that.
+        # A full batch says that there is a backlog: prepare the next one while it commits. Otherwise wait for the
+        # commit, so that what arrives meanwhile goes into the next transaction and not into the one after that.
         self._pipe.settle(1 if self._full else 0)
         placed = self.shares and all(share.phase is not Phase.PENDING for share in self.shares.values())
         polled = self.feed.poll(self.limits.batch_records, self.limits.idle_s if placed else self.limits.unplaced_s)

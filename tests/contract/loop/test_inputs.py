@@ -1,0 +1,76 @@
+"""What the input's own transactions do to the loop, and what it says when an answer cannot be written at all."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not exported
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
+
+from app.stream.process import FATAL
+from tests.contract.loop.rig import Rig, wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.redis]
+
+
+def transactional(rig: Rig) -> Producer:
+    """Somebody who writes the input in transactions."""
+    producer = Producer({"bootstrap.servers": rig.settings.kafka, "transactional.id": f"outside-{rig.tag}"})
+    producer.init_transactions(30)
+    return producer
+
+
+def offer(rig: Rig, producer: Producer, count: int) -> None:
+    producer.begin_transaction()
+    for i in range(count):
+        customer = str(i % 7)
+        value = (
+            f'{{"payment_id":"x{i}","customer_id":"{customer}","terminal_id":"1","amount_cents":100000,'
+            f'"time_ms":{rig.clock_ms}}}'
+        )
+        producer.produce(rig.pipeline.source.name, value, customer)
+
+
+def test_records_of_an_aborted_transaction_are_not_answered_and_do_not_hide_the_end(rig: Rig) -> None:
+    rig.produce(300)
+    producer = transactional(rig)
+    offer(rig, producer, 100)
+    producer.abort_transaction(30)
+    rig.produce(300)
+    offer(rig, producer, 100)
+    producer.abort_transaction(30)  # the log ends with what nobody can read
+    rig.finish()
+    rig.check()
+
+
+def test_records_of_an_open_transaction_wait_for_its_end(rig: Rig) -> None:
+    rig.produce(300)
+    producer = transactional(rig)
+    offer(rig, producer, 100)
+    producer.flush(30)
+    member = rig.member()
+    wait_for("what is committed to be scored", lambda: member.progress["records"] == 300)
+    producer.commit_transaction(30)
+    rig.sent += 100
+    wait_for("the rest to be scored", lambda: member.progress["records"] == 400)
+    assert member.end() == 0
+    rig.finish()
+    rig.check()
+
+
+def test_an_answer_that_never_fits_ends_the_worker_with_the_offsets_named(rig: Rig) -> None:
+    rig.produce(50, poison=False)
+    admin = AdminClient({"bootstrap.servers": rig.settings.kafka})
+    entry = ConfigEntry("max.message.bytes", "200", incremental_operation=AlterConfigOpType.SET)
+    narrow = ConfigResource(ConfigResource.Type.TOPIC, rig.pipeline.answers.name, incremental_configs=[entry])
+    for done in admin.incremental_alter_configs([narrow]).values():
+        done.result(30)
+    member = rig.member()
+    assert member.wait() == FATAL, member.log
+    assert "did not commit 5 times" in member.fatal
+    assert "offsets are" in member.fatal
+    assert "0 to " in member.fatal
