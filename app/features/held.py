@@ -6,6 +6,7 @@ by somebody else, and then this memory is worth nothing (protocol B2, B5).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from enum import Enum
 from itertools import islice
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from app.errors import Fatal
 from app.features.marker import Marker, decode_marker
 from app.features.store import PREFIX, SLICE, Store
 from app.features.views import View
@@ -48,12 +50,18 @@ class Held:
         return marker is not None and decode_marker(marker) == self.marker
 
     def take(self, entity: bytes, blob: bytes | None) -> None:
-        """Put an entity's state from Redis, or a new one, into memory."""
+        """Put an entity's state from Redis, or a new one, into memory. Raises Fatal for bytes that are no state."""
         if blob is None:
             self.states[entity] = self.view.new()
             return
-        state = self.view.unpack(blob[PREFIX.size :])
-        state.next_offset = PREFIX.unpack_from(blob)[0]
+        try:
+            state = self.view.unpack(blob[PREFIX.size :])
+            state.next_offset = PREFIX.unpack_from(blob)[0]
+        except (ValueError, IndexError, struct.error) as error:
+            raise Fatal(
+                f"A state beside the Redis key {self.marker_key} is not what this program writes ({error}); "
+                f"`streaminfer features rebuild {self.view.name}` makes the state anew from the log."
+            ) from error
         self.states[entity] = state
 
     def fold(self, entity: bytes, event: Any, offset: int, time_ms: int) -> tuple[Any, bool]:

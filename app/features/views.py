@@ -158,10 +158,15 @@ class Window:
         return code.encode() + array("q", (first,)).tobytes() + array(code, steps + sums).tobytes()
 
     def unpack(self, body: bytes) -> WindowState:
-        """The inverse of pack. Amounts before the horizon are gone, so totals start at nought again."""
+        """The inverse of pack. Amounts before the horizon are gone, so totals start at nought again.
+
+        Raises ValueError for what pack never made.
+        """
         state = WindowState()
         if body:
             first = array("q", body[1:9])[0]
+            if body[:1] not in (b"I", b"q"):
+                raise ValueError("its layout is unknown")
             numbers = array(body[:1].decode(), body[9:])
             half = len(numbers) // 2
             state.times = [first + step for step in numbers[:half]]

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import redis
 
-from app.errors import Unavailable
+from app.errors import Fatal, Unavailable
 from app.features.held import Flushed, Held
-from app.features.store import SLICE, Store
+from app.features.store import PREFIX, SLICE, Store
 from tests.contract.features.lossy import LossyWay
 from tests.contract.features.owners import START, VIEW, blob_of, held_by
 from tests.payments import NOON_MS, event
@@ -226,3 +226,13 @@ def test_a_new_owner_that_has_not_come_as_far_as_the_zombie_starts_again(store: 
     fold(first, range(4))
     zombie.flush(10)
     assert first.flush(4) is Flushed.ASSIGN_AGAIN
+
+
+@pytest.mark.parametrize(
+    "blob", [b"", b"short", PREFIX.pack(3) + b"I", PREFIX.pack(3) + b"X" + bytes(24), PREFIX.pack(3) + b"I" + bytes(11)]
+)
+def test_bytes_that_are_no_state_are_refused_with_the_way_out(store: Store, blob: bytes) -> None:
+    held = held_by(store)
+    with pytest.raises(Fatal, match="features rebuild customer") as refused:
+        held.take(b"596", blob)
+    assert "596" not in str(refused.value)
