@@ -26,6 +26,7 @@ from app.local.process import Known, detach, last_lines, reap, stop, wait_until
 from app.local.redis_server import RedisServer
 from app.local.state import BrokerPorts, Running, State, read, write
 
+_PORT_TIMEOUT_S = 2.0
 _START_TIMEOUT_S = 90.0
 _LOCK_TIMEOUT_S = 240.0  # longer than a start may take
 _STOP_TIMEOUT_S = 20.0  # the last of three controllers waits 5 s for the others before it goes
@@ -158,7 +159,7 @@ class Stack:
 
     def _with_ports(self, state: State) -> State:
         dead = {server.name for server in self.status() if not server.alive}
-        if "redis" in dead and not is_free(state.redis_port):
+        if "redis" in dead and not _comes_free(state.redis_port):
             state = msgspec.structs.replace(state, redis_port=free_ports(1)[0])
         cluster = _cluster(self.home, state)
         taken = [
@@ -166,7 +167,7 @@ class Stack:
             for broker in cluster
             if broker.name in dead
             for port in (broker.client_port, broker.controller_port)
-            if not is_free(port)
+            if not _comes_free(port)
         ]
         if not taken:
             return state
@@ -189,6 +190,11 @@ class Stack:
         busy = f"Another command is starting or stopping the servers of {self.home}: try again when it has ended."
         with locked(self.home / "stack.lock", timeout_s=_LOCK_TIMEOUT_S, busy=busy):
             yield
+
+
+def _comes_free(port: int) -> bool:
+    """A server that was just killed holds its port for a moment longer, and its clients know no other."""
+    return wait_until(lambda: is_free(port), timeout_s=_PORT_TIMEOUT_S)
 
 
 def _cluster(home: Path, state: State) -> tuple[Broker, ...]:

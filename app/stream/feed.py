@@ -65,7 +65,8 @@ class Feed:
         self.topic = topic
         self._owner = owner
         self._incremental = config.get("group.protocol") == "consumer"
-        quiet = logging.Logger("librdkafka", logging.CRITICAL)  # what matters comes through error_cb, once
+        quiet = logging.Logger("librdkafka")  # what matters comes through error_cb, once
+        quiet.addHandler(logging.NullHandler())
         try:
             self._consumer = Consumer({**config, "error_cb": self._error}, logger=quiet)
         except KafkaException as error:

@@ -19,7 +19,13 @@ pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
 def transactional(rig: Rig) -> Producer:
     """Somebody who writes the input in transactions."""
-    producer = Producer({"bootstrap.servers": rig.settings.kafka, "transactional.id": f"outside-{rig.tag}"})
+    producer = Producer(
+        {
+            "bootstrap.servers": rig.settings.kafka,
+            "transactional.id": f"outside-{rig.tag}",
+            "partitioner": "murmur2_random",
+        }
+    )
     producer.init_transactions(30)
     return producer
 

@@ -15,6 +15,7 @@ from app.local.stack import Stack
 from app.settings import Settings
 from app.stream.committer import WATCHDOG_EXIT
 from tests.contract.loop.rig import PARTITIONS, Member, Rig, pipeline_of, wait_for
+from tests.contract.loop.servers import bounce_broker, server
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
@@ -42,13 +43,6 @@ def frail(new_stack: Callable[[], Stack], leash: Leash) -> Iterator[tuple[Stack,
     yield stack, rig
     rig.stop()
     stack.down()
-
-
-def server(stack: Stack, name: str) -> int:
-    """The process id of Redis, or of the broker."""
-    pids = [found.pid for found in stack.status() if found.name.startswith(name) and found.pid is not None]
-    assert pids, [found.name for found in stack.status()]
-    return pids[0]
 
 
 def empty(rig: Rig) -> None:
@@ -127,8 +121,7 @@ def test_a_broker_that_dies_and_comes_back_loses_nothing(frail: tuple[Stack, Rig
     rig.produce(3000)
     member = rig.member()
     wait_for("work to begin", lambda: member.progress["records"] > 0)
-    os.kill(server(stack, "kafka"), signal.SIGKILL)
-    stack.up(leash=leash)
+    bounce_broker(stack, leash)
     rig.produce(500)
     wait_for("all to be scored", lambda: member.process.poll() is not None or _done(rig, member), within_s=60)
     assert member.process.poll() in (None, WATCHDOG_EXIT), member.log
