@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from app.cli import audit, features, produce, run, stack, tail, topics
+from app.cli import audit, features, lag, produce, run, stack, tail, topics
 from app.cli.terminal import note
 from app.errors import Refused, StreamInferError, Unavailable
 
@@ -88,7 +88,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for noun in (stack, topics, produce, run, tail, features, audit):
+for noun in (stack, topics, produce, run, tail, features, audit, lag):
     noun.add_to(cli)
 
 

@@ -18,7 +18,7 @@ from app.errors import BatchAborted, Fatal, Fenced, Refused, Unavailable
 
 COMMANDS = (
     "up", "down", "status", "topics apply", "topics list", "produce", "run", "tail", "features get", "features load",
-    "audit",
+    "audit", "lag",
 )  # fmt: skip
 
 
@@ -115,6 +115,7 @@ def test_wrong_use_is_told_and_exits_with_2(arguments: str) -> None:
         ("tail payments", "kafka"),
         ("produce payments", "kafka"),
         ("audit fraud", "kafka"),
+        ("lag fraud", "kafka"),
         ("run fraud", "kafka and redis"),
         ("features get terminal 1", "redis"),
         ("features get customer 1", "kafka and redis"),
