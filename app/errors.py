@@ -22,6 +22,7 @@ class Stage(StrEnum):
     FEATURES = "features"
     SCORE = "score"
     ENCODE = "encode"
+    DELIVER = "deliver"
 
 
 class StreamInferError(Exception):

@@ -12,6 +12,14 @@ import msgspec
 Headers = list[tuple[str, bytes | None]]
 
 
+def last_header(headers: Headers | None, name: str) -> bytes:
+    """The value of the last header of that name; no bytes where there is none.
+
+    Ours stand behind those that a record came with, so that nobody can speak in our name.
+    """
+    return next((value or b"" for found, value in reversed(headers or ()) if found == name), b"")
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record of an input topic, as the broker gave it. Times are milliseconds since 1970, UTC."""
 

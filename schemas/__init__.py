@@ -4,7 +4,10 @@ JSON Schema (`json/`) and AsyncAPI (`asyncapi.json`) beside this file are genera
 May import pydantic and nothing of the app.
 """
 
+from schemas.alerts import MonitorAlert
+from schemas.interactions import Interaction
 from schemas.payments import Payment, PaymentLabel
+from schemas.recommendations import RankedItem, Recommendation
 from schemas.scored import FraudFeatures, FraudPrediction, ModelRef
 from schemas.topics import TOPICS, TopicContract
 
@@ -12,8 +15,12 @@ __all__ = [
     "TOPICS",
     "FraudFeatures",
     "FraudPrediction",
+    "Interaction",
     "ModelRef",
+    "MonitorAlert",
     "Payment",
     "PaymentLabel",
+    "RankedItem",
+    "Recommendation",
     "TopicContract",
 ]

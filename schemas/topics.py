@@ -10,7 +10,10 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from schemas.alerts import MonitorAlert
+from schemas.interactions import Interaction
 from schemas.payments import Payment, PaymentLabel
+from schemas.recommendations import Recommendation
 from schemas.scored import FraudPrediction
 
 
@@ -50,6 +53,30 @@ _CONTRACTS: Final = (
         time="time_ms",
         id="id",
         description="One prediction for each payment that could be scored.",
+    ),
+    TopicContract(
+        name="interactions",
+        model=Interaction,
+        key="user_id",
+        time="time_ms",
+        id="interaction_id",
+        description="Who met which item, in the order in which each person did.",
+    ),
+    TopicContract(
+        name="recommendations",
+        model=Recommendation,
+        key="user_id",
+        time="time_ms",
+        id="id",
+        description="The items that fit a person best, one answer for each interaction.",
+    ),
+    TopicContract(
+        name="monitor.alerts",
+        model=MonitorAlert,
+        key="alert_id",
+        time="time_ms",
+        id="alert_id",
+        description="What the monitor raises and clears; it may be told twice, and the newest of an alert_id holds.",
     ),
 )
 

@@ -5,6 +5,7 @@ They are on a leash: they end with the suite, also when it is killed. A test tha
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import uuid
@@ -17,6 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from app.local.leash import Leash
 from app.local.stack import Endpoints, Stack
+from tests.cluster import RedisCluster
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,12 @@ def new_stack(leash: Leash) -> Callable[[], Stack]:
 
 @pytest.fixture(scope="session")
 def stack(new_stack: Callable[[], Stack], leash: Leash) -> Stack:
-    """The suite's own servers, one broker and Redis. Not for tests that stop or kill them."""
+    """The suite's own servers, one broker and Redis. Not for tests that stop or kill them.
+
+    A suite that runs inside another (tests/faults/mutations) is told where that one's servers are.
+    """
+    if home := os.environ.get("SERVERS_HOME"):
+        return Stack(Path(home))
     stack = new_stack()
     stack.up(leash=leash)
     return stack
@@ -62,8 +69,26 @@ def kafka(endpoints: Endpoints) -> str:
 
 
 @pytest.fixture(scope="session")
+def cluster(leash: Leash) -> RedisCluster:
+    """The suite's own Redis Cluster of three nodes. Not for tests that harm them."""
+    home = Path(tempfile.mkdtemp(prefix="streaminfer-test-"))
+    leash.remove_at_end(home)
+    return RedisCluster(home, leash)
+
+
+@pytest.fixture(scope="session")
 def redis_url(endpoints: Endpoints) -> str:
     return endpoints.redis
+
+
+@pytest.fixture(params=["one server", "cluster"])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """A Redis of either kind: each test that asks for it runs on both."""
+    if request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("cluster")
+        return cluster.url
+    url: str = request.getfixturevalue("redis_url")
+    return url
 
 
 @pytest.fixture

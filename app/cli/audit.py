@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from app.cli.connection import Home, Json, Kafka, settings
+from app.cli.naming import PipelineName
 from app.cli.terminal import patience, printable, say, say_json, table
 
 if TYPE_CHECKING:
     from app.replay.audit import AuditResult
 
 COUNTS = ("inputs", "predictions", "dead_letters", "missing", "duplicated", "unexplained")
+MORE = ("redriven", "parked")  # what became of dead letters
 SHOWN = 5  # examples of each kind
 
 
@@ -21,7 +23,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def audit(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE")],
+    pipeline: PipelineName,
     kafka: Kafka = None,
     home: Home = None,
     as_json: Json = False,
@@ -47,18 +49,19 @@ def audit(
         nonlocal done, total
         done, total = read, of
 
-    with patience(f"Auditing {pipeline}", lambda: f"{done:,} of {total:,} records"):
+    with patience(f"Auditing {chosen.name}", lambda: f"{done:,} of {total:,} records"):
         found = compare(where, chosen, progress=progress)
     if as_json:
-        say_json({name: getattr(found, name) for name in COUNTS})
+        say_json({name: getattr(found, name) for name in COUNTS + MORE})
     else:
-        _tell(pipeline, found)
+        _tell(chosen.name, found)
     if not found.ok:
         raise typer.Exit(1)
 
 
 def _tell(pipeline: str, found: AuditResult) -> None:
-    for line in table([(name.replace("_", " "), f"{getattr(found, name):,}") for name in COUNTS], right=(1,)):
+    names = [*COUNTS, *(name for name in MORE if getattr(found, name))]
+    for line in table([(name.replace("_", " "), f"{getattr(found, name):,}") for name in names], right=(1,)):
         say(f"  {line}")
     if found.ok:
         say(f"Every committed input of {pipeline} has exactly one answer, and there is no other answer.")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from app.cli.connection import Home, Json, Kafka, settings
+from app.cli.naming import PipelineOrAll
 from app.cli.terminal import counted, note, patience, printable, say, say_json, table
-from app.errors import Refused
+from app.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
+    from app.pipeline import Pipeline
     from app.replay.lag import PartitionLag, PipelineLag
+    from app.settings import Settings
 
 HEAD = ("PARTITION", "LAG", "BEHIND", "WAITED", "HELD", "OWNER")
 UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
@@ -25,7 +31,9 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def lag(
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
+    pipeline: PipelineOrAll = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Measure again and again, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.5, help="Between two, with --watch.")] = 2,
     kafka: Kafka = None,
     home: Home = None,
     as_json: Json = False,
@@ -39,18 +47,48 @@ def lag(
     record; HELD are offsets that an open transaction keeps back, and for how long. A partition that nobody owns is
     not scored.
 
+    The workers that are wanted score what is left within drain_s and keep up with what arrives, each counted on for
+    worker_rate events a second (`streaminfer settings`): "workers_wanted", for an autoscaler.
+
+    What hangs is a producer's, whose name the client cannot ask for; Kafka's own
+    `kafka-transactions.sh describe-producers --topic TOPIC --partition N` tells it.
+
     With --json one object a line, one for each pipeline. Exits with 0 whatever the lag is.
 
     \b
     Examples:
       streaminfer lag
       streaminfer lag fraud --json
+      streaminfer lag fraud --watch --every 5
     """
     from app.pipelines import PIPELINES, pipeline_named
-    from app.replay.lag import lag_of
 
     chosen = list(PIPELINES.values()) if pipeline is None else [pipeline_named(pipeline)]
     where = settings(kafka=kafka, home=home, needs="kafka")
+    if watch:
+        _watch(where, chosen, every, as_json=as_json)
+    code = _measure(where, chosen, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+def _watch(where: Settings, chosen: Sequence[Pipeline], every_s: float, *, as_json: bool) -> NoReturn:
+    """A Kafka that is away is told, and asked again: whoever watches wants to see it come back."""
+    while True:
+        try:
+            if not as_json:
+                say("\x1b[H\x1b[2J" * sys.stdout.isatty() + datetime.now().astimezone().strftime("%H:%M:%S"))
+            _measure(where, chosen, as_json=as_json)
+        except Unavailable as error:
+            note(str(error))
+        sys.stdout.flush()
+        time.sleep(every_s)
+
+
+def _measure(where: Settings, chosen: Sequence[Pipeline], *, as_json: bool) -> int:
+    """Tell each pipeline's lag. Gives the exit code."""
+    from app.replay.lag import lag_of
+
     refused: Refused | None = None
     for one in chosen:
         try:
@@ -64,8 +102,7 @@ def lag(
             say_json(as_object(found))
         else:
             _tell(found)
-    if refused is not None:
-        raise typer.Exit(refused.exit_code)
+    return 0 if refused is None else refused.exit_code
 
 
 def as_object(found: PipelineLag) -> dict[str, Any]:
@@ -80,6 +117,8 @@ def as_object(found: PipelineLag) -> dict[str, Any]:
         "seconds_behind_event": _rounded(found.seconds_behind_event),
         "seconds_behind_append": _rounded(found.seconds_behind_append),
         "rebalancing": found.rebalancing,
+        "arriving_per_s": _rounded(found.arriving),
+        "workers_wanted": found.workers_wanted,
         "partitions": [
             {name: _rounded(value) for name, value in asdict(partition).items()} for partition in found.partitions
         ],
@@ -140,6 +179,10 @@ def _tell(found: PipelineLag) -> None:
     for line in table(rows, right=(0, 1, 2, 3, 4)):
         say(line)
     say(verdict(found))
+    say(
+        f"{counted(round(found.arriving), 'record')} a second arrive; "
+        f"{counted(found.workers_wanted, 'worker')} wanted (worker_rate, drain_s)."
+    )
 
 
 def _number(lag: int, exact: bool) -> str:

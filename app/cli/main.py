@@ -6,23 +6,51 @@ traceback; a mistake of ours does.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from app.cli import audit, features, lag, produce, run, stack, tail, topics
-from app.cli.terminal import note
+from app.cli import (
+    acls,
+    audit,
+    completion,
+    dlq,
+    features,
+    health,
+    lag,
+    models,
+    monitor,
+    new,
+    offsets,
+    produce,
+    replay,
+    run,
+    settings,
+    stack,
+    status,
+    tail,
+    topics,
+)
+from app.cli.completion import PROGRAM
+from app.cli.terminal import note, say
 from app.errors import Refused, StreamInferError, Unavailable
 
 INTERRUPTED = 130
+# A file or folder was named that is not there, is another kind of thing, or is not the user's to write.
+WRONG_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class _Told(TyperGroup):
     """Runs a command and tells its errors in a sentence."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Without typer's own flags that write into a shell's start files: `completion` prints instead."""
+        return [param for param in super().get_params(ctx) if not str(param.name).endswith("_completion")]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -64,7 +92,7 @@ def _told(error: Exception) -> tuple[str, int] | None:
     if home == "redis":
         return f"Redis does not answer ({type(error).__name__}: {str(error)[:200]}).", 3
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}.", 1
+        return f"{error.filename}: {error.strerror}.", 2 if error.errno in WRONG_PLACE else 1
     return None
 
 
@@ -72,6 +100,14 @@ def _leave_quietly() -> NoReturn:
     """Whoever read our output has had enough of it. Nothing may be written at exit, or Python would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -88,8 +124,21 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for noun in (stack, topics, produce, run, tail, features, audit, lag):
+NOUNS = (
+    *(stack, status, topics, produce, run, tail, features, replay, audit, dlq, lag, monitor, offsets, health),
+    *(new, models, acls, settings, completion),
+)
+for noun in NOUNS:
     noun.add_to(cli)
+
+
+@cli.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What belongs to no command."""
 
 
 def main() -> None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.connection import Home, Json, Kafka, settings
+from app.cli.naming import TopicOrOwn
 from app.cli.terminal import counted, note, patience, say, say_json
 from app.errors import RecordError, Refused
 
 if TYPE_CHECKING:
     from app.settings import Settings
     from app.stream.sending import Sender
+    from schemas.topics import TopicContract
 
 SHOWN = 1_000  # refused lines that are told one by one
 PATIENCE_S = 10.0  # for Kafka to say what the topic holds
@@ -33,7 +35,9 @@ class _Done:
     """What became of the events of one command."""
 
     topic: str
+    contract: TopicContract | None
     what: str  # a place is called so
+    named: str  # the topic, as the command line named it
     sent: int = 0
     refused: int = 0  # here, by the contract
     failed: int = 0  # by Kafka
@@ -83,7 +87,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def produce(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    topic: TopicOrOwn,
     file: Annotated[
         str | None,
         typer.Option("--file", metavar="FILE", help="JSON lines; F.gz is unpacked, - is standard input (default)."),
@@ -94,7 +98,11 @@ def produce(
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Which simulation. Default: 0.")] = None,
     start_day: Annotated[
-        int | None, typer.Option("--start-day", min=0, help="Where to start a topic that has none yet: 0 to 182.")
+        int | None, typer.Option("--start-day", min=0, help="Where to start a topic that has none yet. Default: 0.")
+    ] = None,
+    drift: Annotated[
+        int | None,
+        typer.Option("--drift", metavar="DAY", min=0, help="Amounts grow and terminals turn bad from this day on."),
     ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.001, help="Events a second. Default: as fast as it goes.")
@@ -109,7 +117,7 @@ def produce(
     refused with its number and the reason, the others are sent, and the exit code is 1.
 
     With --simulate it goes on where the topic ends, so that a run that was killed can be run again: every simulated
-    event is there exactly once.
+    event is there exactly once. Seed and day of --drift belong to the simulation: give them again to go on with it.
 
     Exits with 1 where a line was refused or there were fewer simulated events than asked for, with 3 where Kafka did
     not take an event, and with 130 after Ctrl-C, when it has told how many were sent.
@@ -118,22 +126,26 @@ def produce(
     Examples:
       streaminfer produce payments --simulate --count 20000
       streaminfer produce payments --simulate --rate 1000 --seconds 60
+      streaminfer produce payments --simulate --drift 40
+      streaminfer produce interactions --simulate --count 20000
       streaminfer produce payments --file payments.jsonl.gz
+      streaminfer produce shop/pipeline.py:pipeline --file shop/events.jsonl
       echo 'not json' | streaminfer produce payments --raw
     """
-    simulated = {"--count": count, "--seconds": seconds, "--seed": seed, "--start-day": start_day}
+    simulated = {"--count": count, "--seconds": seconds, "--seed": seed, "--start-day": start_day, "--drift": drift}
     if simulate:
         _refuse({"--file": file, "--raw": raw or None}, "does not go with --simulate")
     else:
         _refuse(simulated, "goes with --simulate only")
+    name, contract = _meant(topic)
     where = settings(kafka=kafka, home=home, needs="kafka")
-    done = _Done(topic, "event" if simulate else "line")
+    done = _Done(name, contract, "event" if simulate else "line", topic)
     with contextlib.ExitStack() as held:
-        with patience(f"Looking at {topic}"):
+        with patience(f"Looking at {name}"):
             sender = _sender(where, done, simulated=simulate, raw=raw, prompt=rate is not None)
             if simulate:
-                _alone(held, where, topic)
-                events = _simulated(where, topic, seed or 0, start_day)
+                _alone(held, where, name)
+                events = _simulated(where, name, seed or 0, start_day=start_day, drift=drift)
             else:
                 events = _read(file or "-", done, raw=raw)
         _send(sender, events, done, rate=rate, count=count, seconds=seconds)
@@ -147,6 +159,17 @@ def _refuse(flags: Mapping[str, object], why: str) -> None:
     for name, value in flags.items():
         if value is not None:
             raise Refused(f"{name} {why}.", exit_code=2)
+
+
+def _meant(topic: str) -> tuple[str, TopicContract | None]:
+    """A topic's name and its contract, if it has one. A pipeline in a file of its own stands for its input."""
+    from app.pipelines import own, pipeline_named
+    from schemas.topics import TOPICS
+
+    if own.is_reference(topic):
+        source = pipeline_named(topic).source
+        return source.name, source
+    return topic, TOPICS.get(topic)
 
 
 def _alone(held: contextlib.ExitStack, where: Settings, topic: str) -> None:
@@ -172,23 +195,22 @@ def _sender(where: Settings, done: _Done, *, simulated: bool, raw: bool, prompt:
 
     topic = done.topic
     if simulated and topic not in SIMULATED:
-        raise Refused(f"The topic {topic} has no simulation; {' and '.join(SIMULATED)} have.", exit_code=2)
-    if not simulated and not raw and topic not in TOPICS:
+        raise Refused(f"The topic {topic} has no simulation; {', '.join(SIMULATED)} have.", exit_code=2)
+    if not simulated and not raw and done.contract is None:
         raise Refused(
             f"The topic {topic} has no contract to check lines by; {', '.join(TOPICS)} have. "
-            "--raw sends lines as they are.",
+            "A pipeline of your own stands for its input: path/to/file.py:variable. --raw sends lines as they are.",
             exit_code=2,
         )
     topics = Topics(where)
-    refuse_missing(topics.missing([topic]))
+    refuse_missing(topics.missing([topic]), of=done.named)
     return Sender(where, topic, largest=LARGEST, batch=topics.largest(topic), prompt=prompt, failed=done.fail)
 
 
 def _read(file: str, done: _Done, *, raw: bool) -> Iterator[Event]:
     from app.contracts import lines
-    from schemas.topics import TOPICS
 
-    contract = TOPICS.get(done.topic)
+    contract = done.contract
     if file == "-" and sys.stdin.isatty():
         note("Reading JSON lines from this terminal; Ctrl-D ends them.")
     with lines.opened(file) as found:
@@ -200,14 +222,13 @@ def _read(file: str, done: _Done, *, raw: bool) -> Iterator[Event]:
                 yield number, key, value, -1
 
 
-def _simulated(where: Settings, topic: str, seed: int, start_day: int | None) -> Iterator[Event]:
+def _simulated(where: Settings, topic: str, seed: int, *, start_day: int | None, drift: int | None) -> Iterator[Event]:
     from app.replay.log import Log
-    from app.simulate.payments import simulate
-    from app.simulate.resume import Simulation, going_on
+    from app.simulate.resume import going_on, simulation
 
-    simulation = Simulation(topic, simulate(seed, cache=where.home / "cache"))
+    simulated = simulation(topic, where, seed=seed, drift=drift)
     with contextlib.closing(Log(where, "streaminfer-produce", patience_s=PATIENCE_S)) as log:
-        missing = going_on(simulation, log, topic, start_day=start_day)
+        missing = going_on(simulated, log, topic, start_day=start_day)
     return ((place, event.key, event.value, event.partition) for place, event in enumerate(missing, start=1))
 
 

@@ -1,24 +1,22 @@
-"""`up`, `down` and `status`: a real Kafka and Redis on this machine."""
+"""`up` and `down`: a real Kafka and Redis on this machine."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.connection import Home, Json
-from app.cli.terminal import patience, say, say_json, table
+from app.cli.terminal import patience, say, say_json
 
 if TYPE_CHECKING:
-    from app.local.stack import Server, Stack
+    from app.local.stack import Stack
 
 
 def add_to(cli: typer.Typer) -> None:
     cli.command("up")(up)
     cli.command("down")(down)
-    cli.command("status")(status)
 
 
 def up(
@@ -64,39 +62,8 @@ def down(home: Home = None, as_json: Json = False) -> None:
     say(f"Stopped {', '.join(stopped)}." if stopped else f"Nothing runs in {stack.home}.")
 
 
-def status(home: Home = None, as_json: Json = False) -> None:
-    """Show what `up` started. Exits with 1 where something of it does not live.
-
-    \b
-    Examples:
-      streaminfer status
-      streaminfer status --json
-    """
-    stack = _stack(home)
-    servers = stack.status()
-    if as_json:
-        say_json([{**asdict(server), "log": str(server.log)} for server in servers])
-    elif not servers:
-        say(f"Nothing was started in {stack.home}: `streaminfer up` does.")
-    else:
-        rows = [(s.name, "runs" if s.alive else "is dead", s.address, s.pid or "", _uptime(s)) for s in servers]
-        for line in table([("SERVER", "", "ADDRESS", "PID", "FOR"), *rows], right=(3, 4)):
-            say(line)
-        say(f"Logs: {', '.join(str(server.log) for server in servers)}")
-    if not servers or not all(server.alive for server in servers):
-        raise typer.Exit(1)
-
-
 def _stack(home: Path | None) -> Stack:
     from app.local.stack import Stack
     from app.settings import home_folder
 
     return Stack(home or home_folder())
-
-
-def _uptime(server: Server) -> str:
-    if server.uptime_s is None:
-        return ""
-    minutes, seconds = divmod(int(server.uptime_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.connection import Home, Json, Kafka, settings
+from app.cli.naming import TopicName
 from app.cli.terminal import note, patience, printable, say, say_json
 from app.errors import Refused
 
@@ -18,7 +19,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def tail(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    topic: TopicName,
     start: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +71,7 @@ def tail(
             return
 
 
-def moment_of(text: str) -> str | int:
+def moment_of(text: str, *, option: str = "--from") -> str | int:
     """`beginning`, `end`, or milliseconds since 1970. Raises Refused for what is none of them."""
     if text in ("beginning", "end"):
         return text
@@ -78,9 +79,9 @@ def moment_of(text: str) -> str | int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise Refused(
-            f"--from {printable(text)!r} is neither beginning nor end nor a time such as 2026-01-31T12:00:00Z.",
+            f"{option} {printable(text)!r} is neither beginning nor end nor a time such as 2026-01-31T12:00:00Z.",
             exit_code=2,
         ) from None
     if moment.tzinfo is None:
-        raise Refused(f"--from {text} has no zone: write {text}Z for UTC, or {text}+01:00.", exit_code=2)
+        raise Refused(f"{option} {text} has no zone: write {text}Z for UTC, or {text}+01:00.", exit_code=2)
     return int(moment.timestamp() * 1000)

@@ -11,9 +11,12 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
+
+from app.telemetry.masking import mask
 
 SOON_S = 2.0  # a wait that is longer is explained
 REFRESH_S = 0.5
@@ -33,7 +36,7 @@ def say_json(value: object) -> None:
 def note(text: str) -> None:
     """A sentence that is not the answer."""
     with suppress(BrokenPipeError):
-        print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
+        print("\n".join(map(printable, mask(text).split("\n"))), file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
@@ -135,6 +138,28 @@ def table(rows: list[tuple[Any, ...]], *, right: tuple[int, ...] = ()) -> Iterat
         yield "  ".join(cells).rstrip()
 
 
+def moment(time_ms: int) -> str:
+    """A time as people read it."""
+    try:
+        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ms} ms"
+
+
 def counted(count: int, what: str) -> str:
     """`1 event`, `20,000 events`."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def in_words(values: Mapping[str, Any], before: str = "") -> list[str]:
+    """A line for each value; times as times."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += [f"{before}{name.replace('_', ' ')}:", *in_words(value, before + "  ")]
+        elif name.endswith("_ms") and isinstance(value, int):
+            lines.append(f"{before}{name.removesuffix('_ms').replace('_', ' ')}: {moment(value)}")
+        else:
+            number = f"{name}: {value:.6g}" if isinstance(value, float) else f"{name.replace('_', ' ')}: {value}"
+            lines.append(before + number)
+    return lines

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from app.cli.connection import Home, Json, Kafka, settings
+from app.cli.naming import PipelinesOrAll
 from app.cli.terminal import patience, say, say_json, table
 
 
@@ -19,7 +19,7 @@ def add_to(cli: typer.Typer) -> None:
 
 
 def apply(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
+    pipelines: PipelinesOrAll = None,
     kafka: Kafka = None,
     home: Home = None,
     as_json: Json = False,
@@ -33,6 +33,7 @@ def apply(
     Examples:
       streaminfer topics apply
       streaminfer topics apply fraud --json
+      streaminfer topics apply shop/pipeline.py:pipeline
     """
     from app.pipelines import PIPELINES, pipeline_named
     from app.stream.topics import Topics

@@ -19,7 +19,7 @@ BINDING_VERSION = "0.5.0"
 def asyncapi(pipelines: Iterable[Pipeline], topics: Mapping[str, TopicContract]) -> dict[str, Any]:
     """The document. Payloads are references to the JSON Schema files beside it."""
     pipelines = tuple(pipelines)
-    answered = {pipeline.answers.name for pipeline in pipelines}
+    answered = {pipeline.answers.name for pipeline in pipelines if pipeline.answers is not None}
     sources = {pipeline.dead_letters: pipeline.source for pipeline in pipelines}
     channels = {name: _channel(name, contract.description) for name, contract in topics.items()}
     messages = {name: _message(contract, answer=name in answered) for name, contract in topics.items()}
@@ -82,11 +82,14 @@ def _key_binding(description: str) -> dict[str, Any]:
 
 def _operations(pipeline: Pipeline) -> Iterable[tuple[str, dict[str, Any]]]:
     group = {"kafka": {"groupId": {"type": "string", "const": pipeline.name}, "bindingVersion": BINDING_VERSION}}
-    read = _operation("receive", pipeline.source.name, f"{pipeline.name} reads what it scores.")
+    read = _operation(
+        "receive", pipeline.source.name, f"{pipeline.name} reads what it {'folds' if pipeline.fold_only else 'scores'}."
+    )
     yield f"{pipeline.name}-receives-{pipeline.source.name}", read | {"bindings": group}
-    answers = f"{pipeline.name} writes one prediction for each record that it could score."
-    yield f"{pipeline.name}-sends-{pipeline.answers.name}", _operation("send", pipeline.answers.name, answers)
-    refused = f"{pipeline.name} writes each record that it could not score, in the same transaction as its predictions."
+    if pipeline.answers is not None:
+        answers = f"{pipeline.name} writes one prediction for each record that it could score."
+        yield f"{pipeline.name}-sends-{pipeline.answers.name}", _operation("send", pipeline.answers.name, answers)
+    refused = f"{pipeline.name} writes each record that is no event, in the transaction that commits its offset."
     yield f"{pipeline.name}-sends-{pipeline.dead_letters}", _operation("send", pipeline.dead_letters, refused)
 
 

@@ -6,7 +6,7 @@ C is what the group has committed, M the marker of a view. The log lies between 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import Fatal
 from app.features.held import Held
@@ -16,7 +16,7 @@ from app.features.views import View
 
 @dataclass(frozen=True)
 class Found:
-    """What a new owner finds: C (None: the group never committed, or it expired), and the log's bounds."""
+    """What a new owner of `group` finds: C (None: it never committed, or it expired), and the log's bounds."""
 
     topic: str
     topic_id: str
@@ -25,6 +25,11 @@ class Found:
     committed: int | None
     log_start: int
     log_end: int
+    group: str = "PIPELINE"
+
+    @property
+    def recover(self) -> str:
+        return f"`streaminfer offsets recover {self.group}`"
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,10 @@ def decide(found: Found, wanted: Sequence[Wanted], markers: Sequence[Marker | No
         if any(markers):
             raise Fatal(
                 f"Redis has state for {where}, but the group has no committed offset there: it expired or was deleted. "
-                "Set the group's offset to where scoring ended before running again, or it would score twice."
+                f"{found.recover} sets it to where scoring ended; without it everything would be scored twice."
             )
         return Begin(found.log_start)
-    _refuse_lost_log(found, found.committed, where)
+    refuse_lost_log(found, found.committed)
     builds: list[Marker] = []
     new: list[bool] = []
     for want, marker in zip(wanted, markers, strict=True):
@@ -77,6 +82,23 @@ def decide(found: Found, wanted: Sequence[Wanted], markers: Sequence[Marker | No
         _refuse_state(found, found.committed, want.view.name, build)
     fold_from = min((marker.next for marker in builds), default=found.committed)
     return Resume(fold_from, found.committed, tuple(builds), tuple(new))
+
+
+def as_planned(found: Found, fold_from: int | None, markers: Sequence[Marker | None]) -> Found:
+    """What is found, where a state that begins anew begins at `fold_from` and not at the log's start.
+
+    Raises Fatal where the log does not have that any more, or where the partition is not in the plan.
+    """
+    where = f"{found.topic}/{found.partition}"
+    if fold_from is None or found.committed is None:
+        raise Fatal(f"{where} is not in the plan of the replay {found.group}: the topic has more partitions by now.")
+    new = any(marker is None for marker in markers)
+    if new and fold_from < min(found.log_start, found.committed):
+        raise Fatal(
+            f"The offsets {fold_from} to {found.log_start - 1} of {where} were deleted since the replay was planned: "
+            "its state cannot be folded any more. Cancel it, and plan it anew."
+        )
+    return replace(found, log_start=max(found.log_start, fold_from))
 
 
 def refuse_short_log(found: Found, held: Held) -> None:
@@ -101,7 +123,9 @@ def _build(found: Found, digest: str) -> Marker:
     )
 
 
-def _refuse_lost_log(found: Found, committed: int, where: str) -> None:
+def refuse_lost_log(found: Found, committed: int) -> None:
+    """Raises Fatal where the log does not reach to what is committed, from either side."""
+    where = f"{found.topic}/{found.partition}"
     if committed < found.log_start:
         raise Fatal(
             f"The offsets {committed} to {found.log_start - 1} of {where} were deleted before they were scored. "
@@ -111,7 +135,7 @@ def _refuse_lost_log(found: Found, committed: int, where: str) -> None:
     if committed > found.log_end:
         raise Fatal(
             f"The group has committed offset {committed} of {where}, but the log ends at {found.log_end}: the topic "
-            "was created anew or the offset was set by hand. Set the group's offset inside the log."
+            f"was created anew or the offset was set by hand. {found.recover} sets it to where scoring ended."
         )
 
 
@@ -120,7 +144,7 @@ def _refuse_state(found: Found, committed: int, view: str, marker: Marker) -> No
     if marker.topic_id != found.topic_id:
         raise Fatal(
             f"The state of view {view} in Redis was folded from another topic called {found.topic}: it was deleted and "
-            f"created since. Delete the old state with `streaminfer features rebuild {view}` and run again."
+            f"created since. Make the state anew with `streaminfer features rebuild {view}` and run again."
         )
     if marker.partitions != found.partitions:
         raise Fatal(
@@ -131,8 +155,8 @@ def _refuse_state(found: Found, committed: int, view: str, marker: Marker) -> No
     if marker.next > committed:
         raise Fatal(
             f"The state of view {view} for {where} is folded up to {marker.next}, beyond the group's offset "
-            f"{committed}: the offset was moved back. Put it back to where scoring ended, or make the state anew "
-            f"with `streaminfer features rebuild {view}`."
+            f"{committed}: the offset was moved back. {found.recover} puts it back to where scoring ended; "
+            f"`streaminfer features rebuild {view}` makes the state anew for the offset as it is."
         )
     if marker.next < found.log_start and marker.next < committed:
         raise Fatal(

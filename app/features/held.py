@@ -7,6 +7,7 @@ by somebody else, and then this memory is worth nothing (protocol B2, B5).
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
 from itertools import islice
@@ -39,7 +40,9 @@ class Held:
         self.states: dict[bytes, Any] = {}
         self.dirty: set[bytes] = set()
         self._store = store
-        self.marker_key = store.marker_key(view.name, partition)
+        self.ended = marker.ended
+        self.skipped: Counter[str] = Counter()  # events that are not in any state, by why
+        self.marker_key = store.marker_key(view.name, partition, marker.digest)
         self.prefix = store.blob_key(view.name, partition, marker.build).encode()
 
     def key(self, entity: bytes) -> bytes:
@@ -58,10 +61,7 @@ class Held:
             state = self.view.unpack(blob[PREFIX.size :])
             state.next_offset = PREFIX.unpack_from(blob)[0]
         except (ValueError, IndexError, struct.error) as error:
-            raise Fatal(
-                f"A state beside the Redis key {self.marker_key} is not what this program writes ({error}); "
-                f"`streaminfer features rebuild {self.view.name}` makes the state anew from the log."
-            ) from error
+            raise self._foreign(error) from error
         self.states[entity] = state
 
     def fold(self, entity: bytes, event: Any, offset: int, time_ms: int) -> tuple[Any, bool]:
@@ -70,6 +70,7 @@ class Held:
         An event behind the partition's newest by more than the lateness is not folded: the state to read is a copy.
         """
         state = self.states[entity]
+        self.ended = False
         if self.oldest_ms is None:
             self.oldest_ms = time_ms
         too_late = time_ms < self.newest_ms - self.view.lateness_ms
@@ -79,11 +80,21 @@ class Held:
             return state, False  # a flush that ended half way has it already
         state.next_offset = offset + 1
         self.dirty.add(entity)
+        if (why := self.view.repeat(state, event)) is not None:
+            self.skipped[why] += 1
+            return state, False
         if too_late:
+            self.skipped["too-late"] += 1
             copy = self.view.unpack(self.view.pack(state))
             self.view.fold(copy, event, time_ms)
             return copy, True
         return state, not self.view.fold(state, event, time_ms)
+
+    def pass_by(self, time_ms: int) -> None:
+        """An event of an entity that nobody asked for: only how late others are depends on it."""
+        if self.oldest_ms is None:
+            self.oldest_ms = time_ms
+        self.newest_ms = max(self.newest_ms, time_ms)
 
     def is_whole(self, time_ms: int) -> bool:
         """Whether every event that a read at this time looks back on was folded in."""
@@ -92,13 +103,19 @@ class Held:
         horizon_ms = self.view.within_ms + self.view.lateness_ms
         return self.oldest_ms is not None and time_ms - horizon_ms >= self.oldest_ms
 
+    def is_flushed(self, next_offset: int) -> bool:
+        """Whether Redis has all that is folded up to this offset, and says so."""
+        marker = self.marker
+        told = (marker.next, marker.newest_ms, marker.ended)
+        return not self.dirty and told == (next_offset, self.newest_ms, self.ended)
+
     def flush(self, next_offset: int) -> Flushed:
         """Write all that is dirty and move the marker to `next_offset`. No batch of the partition may be in flight.
 
         Raises Unavailable where Redis does not answer: everything stays dirty, and the flush may be tried again.
         """
         target = msgspec.structs.replace(
-            self.marker, next=next_offset, newest_ms=self.newest_ms, oldest_ms=self.oldest_ms
+            self.marker, next=next_offset, newest_ms=self.newest_ms, oldest_ms=self.oldest_ms, ended=self.ended
         )
         if target == self.marker and not self.dirty:
             return Flushed.DONE
@@ -128,7 +145,16 @@ class Held:
 
     def _blob(self, entity: bytes) -> bytes:
         state = self.states[entity]
-        return PREFIX.pack(state.next_offset) + self.view.pack(state)
+        try:
+            return PREFIX.pack(state.next_offset) + self.view.pack(state)
+        except OverflowError as error:  # what is no state may have been taken for one
+            raise self._foreign(error) from error
+
+    def _foreign(self, error: Exception) -> Fatal:
+        return Fatal(
+            f"A state beside the Redis key {self.marker_key} is not what this program writes ({error}); "
+            f"`streaminfer features rebuild {self.view.name}` makes the state anew from the log."
+        )
 
     def shed(self, keep: int) -> None:
         """Forget clean states beyond `keep`, the longest in memory first: Redis has them."""

@@ -1,27 +1,26 @@
-"""Filling a lookup from a CSV file: all of it or nothing.
+"""Filling a lookup from a file: all of it or nothing.
 
-The file is read twice: once to judge every line, once to write. The rows go into a new build beside the one that
+The file is read twice: once to judge every row, once to write. The rows go into a new build beside the one that
 serves, and then one pointer turns, so that a reader sees the old load or the new one. The build before the new one
 stays until the next load, for workers that have not noticed yet; older ones, and those of loads that were killed, go.
 """
 
 from __future__ import annotations
 
-import csv
-import math
 import secrets
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import redis
 
 from app.errors import Refused
-from app.features.lookups import Lookup
+from app.features.files import RowFile
+from app.features.lookups import BUILD_TIME, Lookup
 from app.features.store import unavailable
 
 SLICE = 1_000  # rows or keys in one round trip
@@ -46,81 +45,48 @@ class Load:
     before: str | None
 
 
-def load(client: redis.Redis, lookup: Lookup, path: Path, *, progress: Callable[[int], None] | None = None) -> Load:
-    """Make the file what the lookup serves. `progress` is told how many rows are written.
+def load(
+    client: redis.Redis,
+    lookup: Lookup,
+    file: RowFile,
+    *,
+    checked: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Load:
+    """Make the file what the lookup serves. `checked` and `progress` are told how many rows are so far.
 
     Raises Refused for a file with anything wrong in it, or beside another load; then nothing has changed. Raises
     Unavailable where Redis does not answer; then the old build serves, or the new one if the pointer had turned.
     """
-    count = _judged(path, lookup)
+    count = _judged(file, lookup, checked or _silent)
     try:
-        return _Loading(client, lookup).run(rows(path, lookup), count, progress or _silent)
+        return _Loading(client, lookup).run(file.rows(lookup), count, progress or _silent)
     except redis.RedisError as error:
         raise unavailable(error) from error
 
 
-def rows(path: Path, lookup: Lookup) -> Iterator[tuple[str, bytes]]:
-    """Each line's entity and packed row. Raises Refused, with the line's number, at the first thing that is wrong."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            places = _places(next(lines, []), lookup, path)
-            try:
-                for cells in lines:
-                    if cells:
-                        yield _row(cells, lookup, places)
-            except (_WrongError, csv.Error) as error:
-                raise Refused(f"{path}, line {lines.line_num}: {error}. Nothing was loaded.") from None
-    except UnicodeDecodeError:
-        raise Refused(f"{path} is not UTF-8. Nothing was loaded.") from None
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror or error}.", exit_code=2) from None
+def _judged(file: RowFile, lookup: Lookup, checked: Callable[[int], None]) -> int:
+    """How many rows there are, once every row was looked at."""
+    hashes = array("q")  # eight bytes a row: the names of millions would not fit
+    for entity, _ in file.rows(lookup):
+        hashes.append(hash(entity))
+        if len(hashes) % SLICE == 0:
+            checked(len(hashes))
+    if not hashes:
+        raise Refused(f"{file.path} has no rows. Nothing was loaded.")
+    ordered = np.sort(np.frombuffer(hashes, dtype=np.int64))
+    _refuse_twice(file, lookup, set(ordered[1:][ordered[1:] == ordered[:-1]].tolist()))
+    return len(ordered)
 
 
-class _WrongError(Exception):
-    """What is wrong with a line, in words that quote none of it."""
-
-
-def _judged(path: Path, lookup: Lookup) -> int:
-    """How many rows there are, once every line was looked at."""
+def _refuse_twice(file: RowFile, lookup: Lookup, doubtful: set[int]) -> None:
+    """Look again at the entities whose hash is there twice."""
     seen: set[str] = set()
-    for entity, _ in rows(path, lookup):
-        if entity in seen:
-            raise Refused(f"{path} has the {lookup.key} {entity!r} twice. Nothing was loaded.")
-        seen.add(entity)
-    if not seen:
-        raise Refused(f"{path} has no rows. Nothing was loaded.")
-    return len(seen)
-
-
-def _places(header: list[str], lookup: Lookup, path: Path) -> list[int]:
-    """Where each of the lookup's fields stands in a line. Raises Refused where the columns are not its fields."""
-    names = [name.strip() for name in header]
-    if names[:1] != [lookup.key] or sorted(names[1:]) != sorted(lookup.columns):
-        raise Refused(
-            f"{path} has the columns {', '.join(names) or '(none)'}; {lookup.name} needs {lookup.key} first, and then, "
-            f"in any order, {', '.join(lookup.columns)}. Nothing was loaded."
-        )
-    return [names.index(column) for column in lookup.columns]
-
-
-def _row(cells: list[str], lookup: Lookup, places: list[int]) -> tuple[str, bytes]:
-    if len(cells) != len(places) + 1:
-        raise _WrongError(f"it has {len(cells)} columns, the header has {len(places) + 1}")
-    if not cells[0]:
-        raise _WrongError(f"it has no {lookup.key}")
-    values = tuple(_number(cells[place], column) for place, column in zip(places, lookup.columns, strict=True))
-    return cells[0], lookup.pack(values)
-
-
-def _number(text: str, column: str) -> float:
-    try:
-        value = float(text) if "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(array("f", (value,))[0]):
-        raise _WrongError(f"{column} is not a finite number of 32 bits")
-    return value
+    for entity, _ in file.rows(lookup) if doubtful else ():
+        if hash(entity) in doubtful:
+            if entity in seen:
+                raise Refused(f"{file.path} has the {lookup.key} {entity!r} twice. Nothing was loaded.")
+            seen.add(entity)
 
 
 class _Loading:
@@ -129,10 +95,10 @@ class _Loading:
     def __init__(self, client: redis.Redis, lookup: Lookup) -> None:
         self._client = client
         self._lookup = lookup
-        self._build = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self._prefix = f"lookup/{lookup.name}/"
-        self._lock = f"{self._prefix}loading"
-        self._builds = f"{self._prefix}builds"  # all that have rows, so that none is forgotten
+        self._build = f"{datetime.now(UTC).strftime(BUILD_TIME)}-{secrets.token_hex(3)}"
+        self._prefix = lookup.rows
+        self._lock = f"{lookup.tag}/loading"
+        self._builds = f"{lookup.tag}/builds"  # all that have rows, so that none is forgotten
 
     def run(self, found: Iterable[tuple[str, bytes]], count: int, progress: Callable[[int], None]) -> Load:
         if not self._client.set(self._lock, self._build, nx=True, px=LOCK_MS):
@@ -141,14 +107,15 @@ class _Loading:
             )
         try:
             self._client.sadd(self._builds, self._build)
-            self._write(found, progress)
+            if self._write(found, progress) != count:
+                raise Refused("The file changed while it was loaded. Nothing has changed: try again.")
             before = self._turn()
             self._remove_old(keep={self._build, before})
         finally:
             self._unlock()
         return Load(self._build, count, before)
 
-    def _write(self, found: Iterable[tuple[str, bytes]], progress: Callable[[int], None]) -> None:
+    def _write(self, found: Iterable[tuple[str, bytes]], progress: Callable[[int], None]) -> int:
         found, written = iter(found), 0
         while part := list(islice(found, SLICE)):
             with self._client.pipeline(transaction=False) as slice_:
@@ -158,6 +125,7 @@ class _Loading:
                 slice_.execute()
             written += len(part)
             progress(written)
+        return written
 
     def _turn(self) -> str | None:
         keys = [self._lock, self._lookup.pointer, self._builds]
@@ -188,5 +156,5 @@ class _Loading:
             self._client.delete(self._lock)
 
 
-def _silent(written: int) -> None:
+def _silent(rows: int) -> None:
     """For those who do not watch."""

@@ -17,7 +17,8 @@ class Marker(msgspec.Struct, frozen=True):
     """A state was folded from offset `since` on, where its topic had so many partitions, up to but not with `next`.
 
     `newest_ms` is the newest event time folded in, `oldest_ms` that of the first event: a state that was not folded
-    from the log's first offset is whole only for times that lie its view's horizon after that.
+    from the log's first offset is whole only for times that lie its view's horizon after that. `ended`: the log was
+    folded to its planned end, and nothing that comes later will be earlier than what is here.
     """
 
     topic_id: str
@@ -28,6 +29,7 @@ class Marker(msgspec.Struct, frozen=True):
     next: int
     newest_ms: int = NEVER_MS
     oldest_ms: int | None = None
+    ended: bool = False
 
     def same_state(self, other: Marker) -> bool:
         return (self.topic_id, self.build, self.digest) == (other.topic_id, other.build, other.digest)
@@ -44,7 +46,7 @@ def decode_marker(value: bytes) -> Marker | None:
     """The marker, or None where the bytes are not one."""
     try:
         return _DECODER.decode(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

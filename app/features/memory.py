@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.errors import RecordError, Stage, Unavailable
+from app.features.asof import INCOMPLETE
 from app.features.held import Flushed, Held
-from app.features.lookups import DEFAULTED, Lookup
+from app.features.pace import Pace
+from app.features.reader import Ask, Reader
 from app.features.store import Store
 
 if TYPE_CHECKING:
@@ -18,23 +21,27 @@ if TYPE_CHECKING:
     from app.pipeline import Pipeline
 
 LATE = "late"  # the mark of an event that came after a newer one of its entity
-INCOMPLETE = "incomplete"  # the mark of an event whose windows reach back behind the log that could be folded
+ROUNDS = 8  # of reading for one batch: what changes more often than that is not waited for
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
     """One event's row, in the order of the pipeline's features, and what could not be exact about it."""
 
-    row: tuple[float, ...]
+    row: tuple[Any, ...]
     marks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load found out: whether Redis was asked, whose state moved there, and who must wait for it."""
+    """What a load found out: whether Redis was asked, and whose state moved there.
+
+    `held` has for each partition that cannot go on whole the first offset that must wait: because Redis does not
+    answer, for which `why` is the sentence, or because something else is not far enough yet.
+    """
 
     asked: bool = False
     moved: frozenset[int] = frozenset()
-    waiting: frozenset[int] = frozenset()
+    held: Mapping[int, int] = field(default_factory=dict)
     why: str = ""
 
 
@@ -46,47 +53,49 @@ class Owned:
     next_offset: int
 
 
-@dataclass
-class Table:
-    """A lookup as far as this worker has read it. `build` is None until a load is found."""
-
-    lookup: Lookup
-    build: str | None = None
-    rows: dict[str, tuple[float, ...] | None] = field(default_factory=dict)
-
-
 class Memory:
-    """What a worker remembers. `entities` and `rows` bound how much of it stays in memory."""
+    """What a worker remembers. `entities` bounds how much folded state stays in memory."""
 
-    def __init__(self, pipeline: Pipeline, store: Store, *, entities: int = 200_000, rows: int = 500_000) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        *,
+        readers: Sequence[Reader] = (),
+        pace: Pace | None = None,
+        entities: int = 200_000,
+    ) -> None:
         self.pipeline = pipeline
         self.store = store
         self.owned: dict[int, Owned] = {}
-        self.tables = [Table(lookup) for lookup in pipeline.lookups]
+        self.readers = tuple(readers)
+        self.pace = pace
         self.entities = entities
-        self.rows = rows
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
     def load(self, admitted: Sequence[Admitted], *, lookups: bool = True) -> Loaded:
-        """Bring what the events need into memory, by one MGET together with each partition's marker.
+        """Bring what the events need into memory, by one round trip, each partition's states with its marker.
 
-        Partitions whose marker is not the held one are `moved`; where Redis does not answer, those that need it are
-        `waiting` and the others may go on. Nothing is folded here.
+        Partitions whose marker is not the held one are `moved`; what must wait is `held`. Nothing is folded here.
         """
-        missing = self._missing(admitted)
-        wanted = self._wanted_rows(admitted) if lookups else {}
-        if not missing and not any(wanted.values()):
-            return Loaded()
+        readers = self.readers if lookups else ()
+        for reader in readers:
+            reader.begin()
+        asked, moved = False, set[int]()
         try:
-            moved = self._fetch(missing, wanted)
-            # A load that came to serve in between has emptied a table: the whole batch is read from it.
-            while lookups and any((wanted := self._wanted_rows(admitted)).values()):
-                self._fetch({}, wanted)
+            for _ in range(ROUNDS):
+                missing = self._missing(admitted) if not asked else {}
+                asks = [reader.asks(admitted) for reader in readers]
+                if not missing and not any(asks):
+                    break
+                asked = True
+                moved |= self._fetch(missing, readers, asks)
+            else:
+                raise Unavailable("What is looked up in Redis keeps changing.")
         except Unavailable as error:
-            wanted = self._wanted_rows(admitted) if lookups else {}
-            return Loaded(asked=True, waiting=self._needing(admitted, self._missing(admitted), wanted), why=str(error))
-        return Loaded(asked=True, moved=moved)
+            return Loaded(asked=True, moved=frozenset(moved), held=self._stopped(admitted, readers), why=str(error))
+        return Loaded(asked, frozenset(moved), self._ahead(admitted, readers) if lookups else {})
 
     def _missing(self, admitted: Sequence[Admitted]) -> dict[Held, list[bytes]]:
         missing: dict[Held, dict[bytes, None]] = {}
@@ -96,71 +105,56 @@ class Memory:
                     missing.setdefault(held, {})[event.entity] = None
         return {held: list(entities) for held, entities in missing.items()}
 
-    def _wanted_rows(self, admitted: Sequence[Admitted]) -> dict[int, list[str]]:
-        wanted: dict[int, list[str]] = {}
-        for i, table in enumerate(self.tables):
-            rows, entity = table.rows, table.lookup.entity
-            wanted[i] = list({name: None for event in admitted if (name := entity(event.event)) not in rows})
-        return wanted
-
-    def _needing(
-        self, admitted: Sequence[Admitted], missing: dict[Held, list[bytes]], wanted: dict[int, list[str]]
-    ) -> frozenset[int]:
-        waiting = {held.partition for held in missing}
-        for i, names in wanted.items():
-            absent, entity = set(names), self.tables[i].lookup.entity
-            waiting.update(event.partition for event in admitted if entity(event.event) in absent)
-        return frozenset(waiting)
-
-    def _fetch(self, missing: dict[Held, list[bytes]], wanted: dict[int, list[str]]) -> frozenset[int]:
-        keys: list[str | bytes] = []
-        for held, entities in missing.items():
-            keys.append(held.marker_key)
-            keys.extend(map(held.key, entities))
-        for i, names in wanted.items():
-            table = self.tables[i]
-            keys.append(table.lookup.pointer)
-            if table.build is not None:
-                keys.extend(table.lookup.row_key(table.build, name) for name in names)
-        values = iter(self.store.mget(keys))
+    def _fetch(
+        self, missing: Mapping[Held, list[bytes]], readers: Sequence[Reader], asks: Sequence[Sequence[Ask]]
+    ) -> set[int]:
+        mine = [Ask([held.marker_key, *map(held.key, entities)]) for held, entities in missing.items()]
+        found = self.store.read([*mine, *(ask for of_reader in asks for ask in of_reader)])
         moved = set()
-        for held, entities in missing.items():
-            mine = held.still_mine(next(values))
-            for entity in entities:
-                blob = next(values)
-                if mine:
+        for (held, entities), (marker, *blobs) in zip(missing.items(), found, strict=False):
+            if held.still_mine(marker):
+                for entity, blob in zip(entities, blobs, strict=True):
                     held.take(entity, blob)
-            if not mine:
+            else:
                 moved.add(held.partition)
-        for i, names in wanted.items():
-            self._take_rows(self.tables[i], names, values)
-        return frozenset(moved)
+        place = len(mine)
+        for reader, of_reader in zip(readers, asks, strict=True):
+            if of_reader:
+                reader.take(found[place : place + len(of_reader)])
+            place += len(of_reader)
+        return moved
 
-    def _take_rows(self, table: Table, names: list[str], values: Iterator[bytes | None]) -> None:
-        """Rows into the table; where another build serves by now, empty the table instead."""
-        pointer = next(values)
-        blobs = [next(values) for _ in names] if table.build is not None else [None] * len(names)
-        if pointer is not None and pointer.decode() != table.build:
-            table.build, table.rows = pointer.decode(), {}
-            return
-        for name, blob in zip(names, blobs, strict=True):
-            table.rows[name] = table.lookup.unpack(blob) if blob is not None else None
+    def _stopped(self, admitted: Sequence[Admitted], readers: Sequence[Reader]) -> dict[int, int]:
+        """By partition the first event that needs what only Redis has."""
+        stopped: dict[int, int] = {}
+        for event in admitted:
+            if any(event.entity not in held.states for held in self.owned[event.partition].held):
+                stopped.setdefault(event.partition, event.offset)
+        for reader in readers:
+            for event in reader.unread(admitted):
+                stopped[event.partition] = min(event.offset, stopped.get(event.partition, event.offset))
+        return stopped
 
-    def refresh_tables(self) -> None:
-        """Between batches: forget the rows of a table where another load serves, or that is beyond its bound.
+    def _ahead(self, admitted: Sequence[Admitted], readers: Sequence[Reader]) -> dict[int, int]:
+        """By partition the first event that must wait for others to come along."""
+        ahead: dict[int, int] = {}
+        for reader in readers:
+            for partition, offset in reader.hold(admitted).items():
+                ahead[partition] = min(offset, ahead.get(partition, offset))
+        if self.pace is not None:
+            for partition, event in self.pace.hold(admitted).items():
+                ahead[partition] = event.offset
+                for held in self.owned[partition].held:
+                    # Nothing before it is missing: readers that wait for this time need not wait for the event.
+                    held.newest_ms = max(held.newest_ms, event.time_ms)
+        return ahead
 
-        Silent where Redis does not answer: what is in memory goes on.
-        """
-        if not self.tables:
-            return
-        try:
-            pointers = self.store.mget([table.lookup.pointer for table in self.tables])
-        except Unavailable:
-            return
-        for table, pointer in zip(self.tables, pointers, strict=True):
-            build = pointer.decode() if pointer is not None else None
-            if build != table.build or len(table.rows) > self.rows:
-                table.build, table.rows = build, {}
+    def refresh(self) -> None:
+        """Between batches: look whether anything serves that was not there, and keep within bounds."""
+        for reader in self.readers:
+            reader.refresh(self.owned)
+        if self.pace is not None:
+            self.pace.refresh()
 
     # -- folding ---------------------------------------------------------------------------------------------------
 
@@ -170,7 +164,7 @@ class Memory:
         Raises RecordError where the pipeline's own function of the event fails; the event is folded then too.
         """
         owned = self.owned[event.partition]
-        row: tuple[float, ...] = ()
+        row: tuple[Any, ...] = ()
         marks: tuple[str, ...] = ()
         for held in owned.held:
             state, late = held.fold(event.entity, event.event, event.offset, event.time_ms)
@@ -179,18 +173,18 @@ class Memory:
                 marks += (LATE,)
             if held.marker.since and INCOMPLETE not in marks and not held.is_whole(event.time_ms):
                 marks += (INCOMPLETE,)
-        for table in self.tables:
-            values = table.rows[table.lookup.entity(event.event)]
-            if values is None:
-                values = table.lookup.defaults
-                if DEFAULTED not in marks:
-                    marks += (DEFAULTED,)
+        for reader in self.readers:
+            values, more = reader.read(event)
             row += values
+            if more:
+                marks += tuple(mark for mark in more if mark not in marks)
         # After the fold: state counts every event that was admitted, as catching up does.
         return Features(self._of(event.event) + row, marks)
 
     def _of(self, event: Any) -> tuple[float, ...]:
         declared = self.pipeline.event
+        if declared is None:
+            return ()
         try:
             values = tuple(map(float, declared.of(event)))  # whatever kind of number it gave: the answer's bytes
         except Exception as error:  # the pipeline's own code, on an event that it was not written for
@@ -201,12 +195,24 @@ class Memory:
             raise RecordError(Stage.FEATURES, "failed", f"The pipeline's own features {why}.")
         return values
 
-    def fold_only(self, events: Sequence[Admitted]) -> None:
-        """Fold loaded events without reading: the way that state catches up with the log."""
+    def fold_only(self, events: Iterable[Admitted]) -> None:
+        """Fold loaded events without reading: how state catches up, and all that a fold-only pipeline does."""
         for event in events:
             for held in self.owned[event.partition].held:
                 if event.offset >= held.marker.next:
                     held.fold(event.entity, event.event, event.offset, event.time_ms)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Events that are in no state, by why; of the partitions that are owned now.
+
+        From copies: another thread may ask while the loop's adds a reason.
+        """
+        total: Counter[str] = Counter()
+        for owned in list(self.owned.values()):
+            for held in owned.held:
+                total.update(dict(held.skipped))
+        return total
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -217,7 +223,12 @@ class Memory:
     def flushed(self, partition: int) -> bool:
         """Whether Redis has all that memory has folded of this partition."""
         owned = self.owned[partition]
-        return all(not held.dirty and held.marker.next == owned.next_offset for held in owned.held)
+        return all(held.is_flushed(owned.next_offset) for held in owned.held)
+
+    def end(self, partition: int) -> None:
+        """The partition is folded to its planned end: readers of its views need wait for nothing more."""
+        for held in self.owned[partition].held:
+            held.ended = True
 
     def flush(self, partition: int) -> Flushed:
         """Write one partition's state, folded up to its `next_offset`; none of its batches may be in flight.

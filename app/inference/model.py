@@ -16,20 +16,27 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from app.errors import Fatal, RecordError, Stage
-from app.inference.manifest import Manifest, read_manifest, read_model_bytes
+from app.inference.manifest import Manifest, RankerManifest, read_manifest, read_model_bytes
 from app.inference.trial import check_batches, check_golden
 
 Matrix = NDArray[np.float32]
 Scores = NDArray[np.float64]
+Tensor = tuple[str, str, list[int | None]]  # name, type, shape; None is a dimension that may be anything
 
-# What ONNX Runtime raises has no class in common.
-_ORT_ERRORS = tuple(
-    error for error in vars(ort_state).values() if isinstance(error, type) and issubclass(error, Exception)
+# What ONNX Runtime raises has no class in common, and of some of its messages it cannot decode the bytes.
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(error for error in vars(ort_state).values() if isinstance(error, type) and issubclass(error, Exception)),
+    UnicodeDecodeError,
+    RuntimeError,
 )
 
 # A tensor kept outside the file must name its place by this key, a protobuf string; both bytes before it may be
 # spelled longer than they need be. ONNX Runtime would look for the place in the working directory.
 _EXTERNAL = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+
+# A file, a line and a signature of ONNX Runtime's source, which its messages begin with.
+_PLACES = re.compile(r"/\S*onnxruntime/\S+:\d+ .*?\)(?: \[with [^\]]*\])? (?=[^\s,)>&])", re.DOTALL)
+_LONGEST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Model:
         """
         try:
             found = self.probabilities(matrix)
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             raise RecordError(Stage.SCORE, "model-failed", f"Model {self.ref} fails on this event.") from error
         if not np.isfinite(found).all():
             raise RecordError(Stage.SCORE, "not-finite", f"Model {self.ref} gives no finite score for this event.")
@@ -89,43 +96,100 @@ class Model:
 
 
 def load_model(folder: Path, features: tuple[str, ...]) -> Model:
-    """Load the version in `folder` for a pipeline that gives `features`, in this order.
+    """Load the version in `folder`, a model that scores, for a pipeline that gives `features`, in this order.
 
     Raises:
         Fatal: when it must not serve, with a sentence that shows both sides.
+    """
+    manifest = described(folder, features)
+    if not isinstance(manifest, Manifest):
+        raise Fatal(f"Model {manifest.ref} is of the kind {manifest.kind}, and gives no scores of one number.")
+    model = Model(manifest, opened(folder, manifest))
+    columns, given = len(model.features), manifest.outputs[0]
+    shape: list[int | None] = [None] if given.columns is None else [None, given.columns]
+    check_tensors(
+        model._session,
+        manifest,
+        inputs=[(manifest.inputs[0].name, "tensor(float)", [None, columns])],
+        outputs=[(given.name, "tensor(float)", shape)],
+    )
+    try:
+        check_golden(manifest, model.probabilities)
+        check_batches(manifest, model.probabilities)
+    except ORT_ERRORS as error:
+        raise Fatal(f"Model {manifest.ref} fails on its manifest's own golden rows: {in_words(error)}.") from error
+    return model
+
+
+def described(folder: Path, features: tuple[str, ...]) -> Manifest | RankerManifest:
+    """Read the manifest of the version in `folder`, if it is that version's and takes what the pipeline gives.
+
+    Raises:
+        Fatal: when it is not.
     """
     manifest = read_manifest(folder)
     if folder.name.isdecimal() and int(folder.name) != manifest.version:
         raise Fatal(f"{folder} is not version {folder.name}: its manifest says {manifest.ref}.")
     _check_features(manifest, features)
+    return manifest
+
+
+def opened(folder: Path, manifest: Manifest | RankerManifest) -> onnxruntime.InferenceSession:
+    """Open the file that the manifest describes.
+
+    Raises:
+        Fatal: when it is not there, is another one, is no model, or is not whole in itself.
+    """
     content = read_model_bytes(folder, manifest)
-    if _EXTERNAL.search(content):
+    if keeps_outside(content):
         raise Fatal(
             f"Model {manifest.ref} keeps values outside {manifest.file} (or calls a tensor 'location', which looks "
             "the same), where no checksum guards them. Export it as one file."
         )
     try:
-        model = Model(manifest, open_session(content))
-    except _ORT_ERRORS as error:
-        why = str(error).rpartition(" : ")[2].strip().rstrip(".")
-        raise Fatal(f"ONNX Runtime {onnxruntime.__version__} cannot load model {manifest.ref}: {why}.") from error
-    _check_tensors(model._session, manifest)
-    check_golden(manifest, model.probabilities)
-    check_batches(manifest, model.probabilities)
-    return model
+        return open_session(content)
+    except ORT_ERRORS as error:
+        raise Fatal(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load model {manifest.ref}: {in_words(error)}."
+        ) from error
+
+
+def in_words(error: Exception) -> str:
+    """What ONNX Runtime says, without the places in its own source, as the end of a sentence."""
+    said = " ".join(_PLACES.sub("", str(error)).split())
+    return said.rpartition(" : ")[2].strip(" .")[:_LONGEST] or type(error).__name__
+
+
+def keeps_outside(content: bytes) -> bool:
+    """Whether the file names another file for a tensor's values, wherever in it: it must not be opened then."""
+    return _EXTERNAL.search(content) is not None
 
 
 def newest_version(models_dir: Path, name: str) -> Path:
-    """Find the folder of the highest version of model `name`.
+    """Find the folder of the highest version of model `name`, or of the one version that name@version names.
 
     Raises:
         Fatal: when there is none.
     """
+    name, at, version = name.partition("@")
     folders = models_dir / name
     versions = [path for path in folders.glob("*") if path.name.isdecimal() and path.is_dir()]
     if not versions:
-        raise Fatal(f"There is no version of a model {name}: {folders} holds no folder named by a number.")
+        raise Fatal(
+            f"There is no version of a model {name}: {folders} holds no folder named by a number. ops/setup makes "
+            "those that are not in the repository."
+        )
+    if at:
+        return _version(name, version, versions)
     return max(versions, key=lambda path: int(path.name))
+
+
+def _version(name: str, version: str, folders: list[Path]) -> Path:
+    for folder in folders:
+        if version.isdecimal() and int(folder.name) == int(version):
+            return folder
+    there = ", ".join(f"{name}@{number}" for number in sorted(int(folder.name) for folder in folders))
+    raise Fatal(f"There is no model {name}@{version}; there is {there}.")
 
 
 def open_session(content: bytes) -> onnxruntime.InferenceSession:
@@ -136,10 +200,11 @@ def open_session(content: bytes) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4  # what goes wrong is raised, and need not be printed as well
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # Its fallback would print, and try the same again.
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
-def _check_features(manifest: Manifest, given: tuple[str, ...]) -> None:
+def _check_features(manifest: Manifest | RankerManifest, given: tuple[str, ...]) -> None:
     taken = manifest.inputs[0].features
     if taken == given:
         return
@@ -151,21 +216,25 @@ def _check_features(manifest: Manifest, given: tuple[str, ...]) -> None:
     )
 
 
-def _check_tensors(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    taken, given = manifest.inputs[0], manifest.outputs[0]
-    columns = len(taken.features)
-    wanted_shape: list[int | None] = [None] if given.columns is None else [None, given.columns]
-    inputs = [(tensor.name, tensor.type, _free(tensor.shape)) for tensor in session.get_inputs()]
-    if inputs != [(taken.name, "tensor(float)", [None, columns])]:
+def check_tensors(
+    session: onnxruntime.InferenceSession,
+    manifest: Manifest | RankerManifest,
+    *,
+    inputs: list[Tensor],
+    outputs: list[Tensor],
+) -> None:
+    """Compare what the file takes and gives with what the manifest says; it may give more.
+
+    Raises:
+        Fatal: when they differ.
+    """
+    taken = [(tensor.name, tensor.type, _free(tensor.shape)) for tensor in session.get_inputs()]
+    if taken != inputs:
+        raise Fatal(f"Model {manifest.ref} takes {_spelled(taken)}; its manifest says {_spelled(inputs)}.")
+    given = {tensor.name: (tensor.name, tensor.type, _free(tensor.shape)) for tensor in session.get_outputs()}
+    if any(given.get(wanted[0]) != wanted for wanted in outputs):
         raise Fatal(
-            f"Model {manifest.ref} takes {_spelled(inputs)}; its manifest says "
-            f"{_spelled([(taken.name, 'tensor(float)', [None, columns])])}."
-        )
-    outputs = {tensor.name: (tensor.name, tensor.type, _free(tensor.shape)) for tensor in session.get_outputs()}
-    wanted = (given.name, "tensor(float)", wanted_shape)
-    if outputs.get(given.name) != wanted:
-        raise Fatal(
-            f"Model {manifest.ref} gives {_spelled(list(outputs.values()))}; its manifest says {_spelled([wanted])}."
+            f"Model {manifest.ref} gives {_spelled(list(given.values()))}; its manifest says {_spelled(outputs)}."
         )
 
 
@@ -174,7 +243,7 @@ def _free(shape: list[int | str | None]) -> list[int | None]:
     return [size if isinstance(size, int) else None for size in shape]
 
 
-def _spelled(tensors: list[tuple[str, str, list[int | None]]]) -> str:
+def _spelled(tensors: list[Tensor]) -> str:
     return " and ".join(
         f"{name} {kind} [{', '.join('N' if size is None else str(size) for size in shape)}]"
         for name, kind, shape in tensors

@@ -16,8 +16,8 @@ from app.inference.manifest import Manifest
 Matrix = NDArray[np.float32]
 Probabilities = Callable[[Matrix], Matrix]
 
-_ROWS = 512
-_SIZES_AND_ROWS = ((1, 48), (2, 64), (3, 96), (64, _ROWS))  # small batches cost most, so fewer rows run in them
+ROWS = 512
+SIZES_AND_ROWS = ((1, 48), (2, 64), (3, 96), (64, ROWS))  # small batches cost most, so fewer rows run in them
 
 
 def check_golden(manifest: Manifest, probabilities: Probabilities) -> None:
@@ -47,11 +47,11 @@ def check_batches(manifest: Manifest, probabilities: Probabilities) -> None:
     """
     matrix = _many_rows(_golden_rows(manifest))
     together = probabilities(matrix)
-    shuffle = np.random.default_rng(7).permutation(_ROWS)
+    shuffle = np.random.default_rng(7).permutation(ROWS)
     shuffled = np.empty_like(together)
     shuffled[shuffle] = probabilities(matrix[shuffle])
-    _same_bits(manifest, together, shuffled, how=f"a shuffled batch of {_ROWS}")
-    for size, rows in _SIZES_AND_ROWS:
+    _same_bits(manifest, together, shuffled, how=f"a shuffled batch of {ROWS}")
+    for size, rows in SIZES_AND_ROWS:
         parts = [probabilities(matrix[first : first + size]) for first in range(0, rows, size)]
         _same_bits(manifest, together[:rows], np.concatenate(parts), how=f"a batch of {size}")
 
@@ -62,7 +62,7 @@ def _same_bits(manifest: Manifest, together: Matrix, apart: Matrix, *, how: str)
         row = int(differing[0])
         raise Fatal(
             f"Model {manifest.ref} scores the same event differently in other company: {together[row]!s} in a batch "
-            f"of {_ROWS} and {apart[row]!s} in {how} ({len(differing)} of {len(apart)} rows differ), so a replay "
+            f"of {ROWS} and {apart[row]!s} in {how} ({len(differing)} of {len(apart)} rows differ), so a replay "
             "could not give the same answers. Export it without operators that mix rows or depend on their number."
         )
 
@@ -80,7 +80,7 @@ def _golden_rows(manifest: Manifest) -> Matrix:
 
 def _many_rows(golden: Matrix) -> Matrix:
     """The golden rows, and as many more that lie near them."""
-    rows = np.resize(golden, (_ROWS, golden.shape[1]))
+    rows = np.resize(golden, (ROWS, golden.shape[1]))
     near = np.random.default_rng(11).uniform(0.5, 1.5, rows.shape).astype(np.float32)
     near[: len(golden)] = 1
     return rows * near

@@ -49,7 +49,8 @@ def ensure_archive(fetched: Kafka) -> None:
 
 def _train(fetched: Kafka, folder: Path, made: Path, leash: Leash) -> None:
     """Runs a broker that writes at its end which classes it has loaded. Without success there is no file."""
-    broker = Broker(1, folder, *free_ports(2))
+    client, controller = free_ports(2)
+    broker = Broker(1, folder, client, controller)
     with suppress(Unavailable):
         kafka.format_data(fetched, [broker], cluster_id=new_cluster_id(), register=leash.hold)
         options = [f"-XX:ArchiveClassesAtExit={made.name}"]

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from app.errors import Refused
 from app.local.ports import HOST
 
 _SETTINGS = {
     "process.roles": "broker,controller",
-    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
     # A misspelt topic is an error, not a new topic.
@@ -61,6 +62,13 @@ _SETTINGS_OF_THREE = {
 }
 
 
+class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One more listener of a broker, and the address that it tells clients who came by it: of what stands between."""
+
+    port: int
+    advertised: str
+
+
 @dataclass(frozen=True, slots=True)
 class Broker:
     """One server of the cluster; `folder` has its configuration, its log and its data."""
@@ -69,6 +77,7 @@ class Broker:
     folder: Path
     client_port: int
     controller_port: int
+    outer: Outer | None = None
 
     @property
     def name(self) -> str:
@@ -100,13 +109,18 @@ def settings(broker: Broker, cluster: Sequence[Broker], *, data: Path | None = N
     """The whole configuration of one broker; `data` is another directory than its own, while that is being made."""
     copies, needed = ("3", "2") if len(cluster) == 3 else ("1", "1")
     voters = ",".join(f"{one.number}@{HOST}:{one.controller_port}" for one in cluster)
+    listeners = {"CLIENT": broker.address, "CONTROLLER": f"{HOST}:{broker.controller_port}"}
+    advertised = {"CLIENT": broker.address}
+    if broker.outer is not None:
+        listeners["OUTER"], advertised["OUTER"] = f"{HOST}:{broker.outer.port}", broker.outer.advertised
     return {
         **_SETTINGS,
         **(_SETTINGS_OF_THREE if len(cluster) > 1 else _SETTINGS_OF_ONE),
         "node.id": str(broker.number),
         "controller.quorum.voters": voters,
-        "listeners": f"CLIENT://{broker.address},CONTROLLER://{HOST}:{broker.controller_port}",
-        "advertised.listeners": f"CLIENT://{broker.address}",
+        "listeners": _named(listeners),
+        "advertised.listeners": _named(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "log.dirs": str(data or broker.data),
         "default.replication.factor": copies,
         "min.insync.replicas": needed,
@@ -116,6 +130,10 @@ def settings(broker: Broker, cluster: Sequence[Broker], *, data: Path | None = N
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": needed,
     }
+
+
+def _named(addresses: dict[str, str]) -> str:
+    return ",".join(f"{name}://{address}" for name, address in addresses.items())
 
 
 def render(properties: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ what is dead is started again over its data, at the ports it had. One `up` or `d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ import msgspec
 
 from app.errors import Refused, Unavailable
 from app.local import kafka, redis_server
-from app.local.broker import Broker, new_cluster_id
+from app.local.broker import Broker, Outer, new_cluster_id
 from app.local.jars import ensure_jars
 from app.local.leash import Leash
 from app.local.lock import locked
@@ -58,14 +58,15 @@ class Stack:
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
 
-    def up(self, brokers: int | None = None, leash: Leash | None = None) -> Endpoints:
+    def up(self, brokers: int | None = None, leash: Leash | None = None, *, outer: Sequence[Outer] = ()) -> Endpoints:
         """Starts what does not live yet, and returns when all answers. On a leash, what it starts dies with the leash.
 
-        `brokers` is 1 or 3 (default: what the home has, else 1). Raises Unavailable when something is missing or does
-        not answer in time (what this call started is then stopped again), Refused when the home has another number.
+        `outer` gives each broker of a new home one more listener, which it keeps. `brokers` is 1 or 3 (default: what
+        the home has, else 1). Raises Unavailable when something is missing or does not answer in time (what this call
+        started is then stopped again), Refused when the home has another number.
         """
         with self._locked():
-            state = self._planned(brokers)
+            state = self._planned(brokers, outer)
             started: list[Known] = []
             try:
                 self._start(state, started, leash)
@@ -139,7 +140,7 @@ class Stack:
         running = Running(pid=process.pid, birth=process.birth, started_ms=time.time_ns() // 1_000_000)
         write(self.home, msgspec.structs.replace(state, running={**state.running, name: running}))
 
-    def _planned(self, brokers: int | None) -> State:
+    def _planned(self, brokers: int | None, outer: Sequence[Outer] = ()) -> State:
         """The state to start from: the home's own, or a new one. Dead servers whose ports are taken get others."""
         if brokers not in (None, 1, 3):
             raise Refused(f"A cluster of {brokers} brokers is not offered: take 1 or 3.", exit_code=2)
@@ -147,7 +148,8 @@ class Stack:
         if state is None:
             count = brokers or 1
             client, controller, redis = _split(free_ports(2 * count + 1), count)
-            state = State(new_cluster_id(), tuple(map(BrokerPorts, client, controller)), redis[0])
+            each: Sequence[Outer | None] = outer or [None] * count
+            state = State(new_cluster_id(), tuple(map(BrokerPorts, client, controller, each)), redis[0])
         elif brokers not in (None, len(state.brokers)):
             raise Refused(
                 f"{self.home} holds a cluster of {len(state.brokers)}, and its data cannot be made one of {brokers}: "
@@ -177,7 +179,8 @@ class Stack:
                 "run `streaminfer down`, and then `streaminfer up` for other ports."
             )
         client, controller, _ = _split(free_ports(2 * len(cluster)), len(cluster))
-        return msgspec.structs.replace(state, brokers=tuple(map(BrokerPorts, client, controller)))
+        each = [broker.outer for broker in cluster]
+        return msgspec.structs.replace(state, brokers=tuple(map(BrokerPorts, client, controller, each)))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -185,7 +188,8 @@ class Stack:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Refused(
-                f"{self.home} cannot be made ({error.strerror}): set STREAMINFER_HOME to a directory that can."
+                f"{self.home} cannot be made ({error.strerror}): set STREAMINFER_HOME to a directory that can.",
+                exit_code=2,
             ) from error
         busy = f"Another command is starting or stopping the servers of {self.home}: try again when it has ended."
         with locked(self.home / "stack.lock", timeout_s=_LOCK_TIMEOUT_S, busy=busy):
@@ -199,7 +203,7 @@ def _comes_free(port: int) -> bool:
 
 def _cluster(home: Path, state: State) -> tuple[Broker, ...]:
     return tuple(
-        Broker(number, home / "kafka" / str(number), ports.client, ports.controller)
+        Broker(number, home / "kafka" / str(number), ports.client, ports.controller, ports.outer)
         for number, ports in enumerate(state.brokers, start=1)
     )
 

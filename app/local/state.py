@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 
 from app.errors import Refused
+from app.local.broker import Outer
 from app.local.process import Known
 
 _FILE = "stack.json"
 
 
-class BrokerPorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BrokerPorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     client: int
     controller: int
+    outer: Outer | None = None
 
 
 class Running(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,8 @@
 """Payments scored for fraud, with the fifteen inputs of the Fraud Detection Handbook.
 
-Customer windows are folded from `payments` itself, the payment included. Terminal features are a lookup that a nightly
-job loads: the frauds of a terminal are known seven days late.
+Customer windows are folded from `payments` itself, the payment included. Terminal features are how often payments at a
+terminal turned out to be fraud: `fraud-labels` folds the outcomes, known seven days late, and `fraud` reads them as
+they were known at the payment's time.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from app.features.lookups import Field, Lookup
-from app.features.views import Window
+from app.features.asof import AsOf
+from app.features.outcomes import Outcomes
+from app.features.window import Window
 from app.pipeline import EventFeatures, Pipeline
 from schemas.topics import TOPICS
 
@@ -29,18 +31,28 @@ def of_payment(payment: Any) -> tuple[float, float, float]:
     return payment.amount_cents / 100, 1.0 if weekend else 0.0, 1.0 if ms < 7 * HOUR_MS else 0.0
 
 
+FRAUD_LABELS = Pipeline(
+    name="fraud-labels",
+    source=TOPICS["payments.labels"],
+    views=(
+        Outcomes(
+            "terminal",
+            amount="fraud",
+            at="payment_time_ms",
+            id="payment_id",
+            spans_ms=SPANS_MS,
+            delay_ms=7 * DAY_MS,
+            measures={"count": "count", "risk": "mean"},
+        ),
+    ),
+)
+
 FRAUD = Pipeline(
     name="fraud",
     source=TOPICS["payments"],
     answers=TOPICS["payments.scored"],
     event=EventFeatures(("amount", "weekend", "night"), of_payment),
     views=(Window("customer", amount="amount_cents", spans_ms=SPANS_MS),),
-    lookups=(
-        Lookup(
-            "terminal",
-            key="terminal_id",
-            fields=tuple(Field(f"terminal_{what}_{span}") for span in SPANS_MS for what in ("count", "risk")),
-        ),
-    ),
-    model="fraud",
+    lookups=(AsOf(FRAUD_LABELS, "terminal", key="terminal_id"),),
+    model="fraud@1",
 )

@@ -1,4 +1,5 @@
-"""Work over the log after the fact: audit today; replay, redrive and diff as they come.
+"""Work over the log after the fact: audit, lag, verify, replay, redrive, diff.
 
-Reads what is committed, joins no group, and may import the pipeline's words, never the loop.
+What looks reads what is committed, joins no group, and imports the pipeline's words and never the loop. What answers
+once more, a replay and a redrive, is the loop itself over other records, under a group of its own.
 """

@@ -1,5 +1,6 @@
 """The audit: one final answer for every visible input that the group has committed, and none for anything else.
 
+Of the live run: what a replay has answered into the live topic is neither an answer here nor a second one.
 It trusts nothing that the loop says of itself. Inputs are counted by reading them, answers by the `source` header of
 each, and where the group stands is Kafka's word.
 """
@@ -10,11 +11,14 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Message
 
 from app.errors import Refused, Unavailable
 from app.pipeline import Pipeline
+from app.record import last_header
+from app.replay.letters import attempt_of, is_live, is_of
 from app.replay.log import Log, Span
 from app.replay.tally import Findings, Tally
 from app.settings import Settings
@@ -39,8 +43,10 @@ class AuditResult:
     """Counts of records, and a few of each kind that should not be.
 
     `missing`, `duplicated`: inputs with no answer, with more than one. `unexplained`: answers to what is no committed
-    input. Examples are `topic/partition/offset`; missing ones are `topic/partition/first-last` where a whole run of
-    inputs is; unexplained ones say in words which record it is.
+    input, or of a try whose one before left no letter. A letter that was tried again is no final answer: `dead_letters`
+    are the others, `redriven` those that were followed by another try, `parked` those of the last try that is made.
+    Examples are `topic/partition/offset`; missing ones are `topic/partition/first-last` where a whole run of inputs
+    is; unexplained ones say in words which record it is.
     """
 
     inputs: int
@@ -50,6 +56,8 @@ class AuditResult:
     duplicated: int
     unexplained: int
     looked: tuple[Looked, ...]
+    redriven: int = 0
+    parked: int = 0
     missing_examples: tuple[str, ...] = ()
     duplicated_examples: tuple[str, ...] = ()
     unexplained_examples: tuple[str, ...] = ()
@@ -66,7 +74,7 @@ def audit(
 
     The pipeline may run meanwhile. `progress` is told offsets read and offsets to read. Raises Unavailable where
     Kafka, or an open transaction, keeps it waiting longer than `patience_s`; Refused where a topic is not there, or
-    where too little of the answers is retained to judge.
+    where too little of the answers is retained to judge, or the pipeline answers nothing.
     """
     with contextlib.closing(Log(settings, pipeline.name, patience_s=patience_s)) as log:
         return _Audit(log, pipeline, progress or _silent).result()
@@ -90,7 +98,8 @@ class _Audit:
     def __init__(self, log: Log, pipeline: Pipeline, progress: Progress) -> None:
         self._log = log
         self._source = pipeline.source.name
-        self._topics = (pipeline.answers.name, pipeline.dead_letters)
+        self._pipeline = pipeline
+        self._topics = (pipeline.answering.name, pipeline.dead_letters)
         self._progress = progress
         self._findings = Findings()
         there = {topic: log.partitions(topic) for topic in (self._source, *self._topics)}
@@ -113,7 +122,8 @@ class _Audit:
         # hand beyond the log's end names inputs that are not there.
         upto = start if committed is None else committed
         span = Span(start, max(start, min(upto, end)))
-        return Tally(f"{self._source}/{partition}", span, self._topics)
+        letters, attempts = self._pipeline.dead_letters, self._pipeline.attempts
+        return Tally(f"{self._source}/{partition}", span, self._topics, letters=letters, attempts=attempts)
 
     def result(self) -> AuditResult:
         """Read all three topics and judge."""
@@ -137,6 +147,8 @@ class _Audit:
             duplicated=found.duplicated.count,
             unexplained=found.unexplained.count,
             looked=tuple(Looked(p, tally.judged_from, tally.span.end) for p, tally in self._tallies.items()),
+            redriven=found.redriven,
+            parked=letters if self._pipeline.attempts == 1 else found.parked,
             missing_examples=tuple(found.missing.examples),
             duplicated_examples=tuple(found.duplicated.examples),
             unexplained_examples=tuple(found.unexplained.examples),
@@ -173,16 +185,25 @@ class _Audit:
         found: defaultdict[bytes, list[int]] = defaultdict(list)
         strays: list[str] = []
         for record in records:
-            source = _source(record)
+            headers: Any = record.headers()
+            if topic == self._pipeline.dead_letters and not is_of(self._pipeline, headers):
+                continue  # another pipeline on the same source wrote it
+            if not is_live(headers):
+                continue  # a replay's answer is one of another run
+            source = source_of(record)
             address, _, digits = source.rpartition(b"/")
             tally = self._by_address.get(address)
             if tally is None or not digits.isdigit() or len(digits) > DIGITS:
                 strays.append(f"{_place(record)} names no input of {self._source}")
                 continue
-            offset = int(digits)
+            offset, attempt = int(digits), attempt_of(headers)
             if offset < tally.span.start:
                 continue  # the input was deleted: there is nothing to compare with
-            if offset < tally.span.end:
+            if not attempt:
+                strays.append(f"{_place(record)} says no number of tries")
+            elif offset < tally.span.end and attempt > 1:
+                tally.tried_again(topic, offset, attempt)
+            elif offset < tally.span.end:
                 found[address].append(offset)
             elif (record.offset() or 0) < settled[record.partition() or 0]:
                 strays.append(f"{_place(record)} answers {source.decode()}")
@@ -212,12 +233,10 @@ def _offsets(records: Iterable[Message]) -> dict[int, list[int]]:
     return offsets
 
 
-def _source(record: Message) -> bytes:
-    """The last header of that name: a dead letter carries its record's own headers first."""
-    for name, value in reversed(record.headers() or ()):
-        if name == SOURCE.name:
-            return value if isinstance(value, bytes) else b""
-    return b""
+def source_of(record: Message) -> bytes:
+    """The address of the record that this answers."""
+    headers: Any = record.headers()
+    return last_header(headers, SOURCE.name)
 
 
 def _place(record: Message) -> str:

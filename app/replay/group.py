@@ -1,13 +1,14 @@
 """A consumer group from outside: what it has committed, and who owns which partition.
 
-Joins nothing and commits nothing. Every wait is bounded; a bound that is reached raises Unavailable.
+Joins nothing, and commits nothing but what it is told to `set`. Every wait is bounded; a bound that is reached raises
+Unavailable.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -16,28 +17,21 @@ from typing import Any
 from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
-from app.errors import Unavailable
-from app.replay.log import AWAY
+from app.access.clients import kafka_client
+from app.errors import Refused, Unavailable
+from app.replay.log import AWAY, NOT_YET
 from app.settings import Settings
 
 SETTLE_S = 2.0  # a commit is answered before its marker is written; what takes longer is an open transaction
 LEAST_S = 0.2  # for each partition, also after another one that was waited for in vain
 AGAIN_S = 0.02
-# The client does not mark them as worth another try when it is an admin's question.
-NOT_YET = frozenset(
-    {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError._WAIT_COORD,
-    }
-)
 AT_REST = frozenset({ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
 
 
@@ -64,7 +58,7 @@ class Group:
     def __init__(self, settings: Settings, name: str, *, patience_s: float) -> None:
         self.name = name
         self._patience_s = patience_s
-        options: dict[str, Any] = {**settings.kafka_options, "bootstrap.servers": settings.kafka}
+        options = kafka_client(settings)
         self._admin = AdminClient(options, logger=_quiet())
         # Consumers that never join. The admin has a question of the same kind, but asking it kills the process where
         # the coordinator is still loading: librdkafka 2.16 looks for a membership that an admin has not.
@@ -98,19 +92,66 @@ class Group:
 
     def owners(self, topic: str) -> Owners:
         """Who owns the topic's partitions now. A group that never was has no owners."""
+        return owners_in(self._admin, self.name, topic, patience_s=self._patience_s)
+
+    def members(self) -> list[str]:
+        """How its members name themselves. A group that never was has none."""
         group = self._ask(lambda **wait: self._admin.describe_consumer_groups([self.name], **wait))
-        of = {
-            place.partition: Owner(member.client_id, member.member_id, member.host.removeprefix("/"))
-            for member in group.members
-            for place in member.assignment.topic_partitions
-            if place.topic == topic
-        }
-        return Owners(of, rebalancing=group.state not in AT_REST)
+        return [member.client_id for member in group.members]
+
+    def set(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Commit these offsets for the group. Raises Refused where it has members by now."""
+        places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        if not places:
+            return
+        wanted = [ConsumerGroupTopicPartitions(self.name, places)]
+        done = self._ask(lambda **wait: self._admin.alter_consumer_group_offsets(wanted, **wait))
+        for place in done.topic_partitions:
+            if place.error is not None:
+                raise Refused(f"Kafka refuses to set {topic}/{place.partition}: {place.error.str()}.")
+
+    def delete(self, *, wait_s: float) -> None:
+        """Remove the group and its offsets; one that never was is as good.
+
+        A static member that has left is a member until its session ends, which is waited for up to `wait_s`; then
+        Unavailable is raised.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                answer = self._admin.delete_consumer_groups([self.name], request_timeout=self._patience_s)[self.name]
+                answer.result(self._patience_s + 1.0)
+                return
+            except FutureTimeoutError:
+                raise Unavailable(f"Kafka has not answered for {self._patience_s:.0f} s; see that it runs.") from None
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if cause.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return
+                if cause.code() not in NOT_YET | {KafkaError.NON_EMPTY_GROUP} or time.monotonic() > deadline:
+                    raise _unavailable(self.name, cause) from error
+            time.sleep(0.1)
 
     def _ask(self, question: Callable[..., dict[str, Future[Any]]]) -> Any:
         return answered(
             lambda left: question(request_timeout=left)[self.name], group=self.name, patience_s=self._patience_s
         )
+
+
+def owners_in(admin: AdminClient, name: str, topic: str, *, patience_s: float) -> Owners:
+    """Who owns the topic's partitions in the group `name`. Raises Unavailable where Kafka does not tell in time."""
+    group = answered(
+        lambda left: admin.describe_consumer_groups([name], request_timeout=left)[name],
+        group=name,
+        patience_s=patience_s,
+    )
+    of = {
+        place.partition: Owner(member.client_id, member.member_id, member.host.removeprefix("/"))
+        for member in group.members
+        for place in member.assignment.topic_partitions
+        if place.topic == topic
+    }
+    return Owners(of, rebalancing=group.state not in AT_REST)
 
 
 def answered(question: Callable[[float], Future[Any]], *, group: str, patience_s: float) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
+from app.access.clients import kafka_client
 from app.settings import Settings
 
 LOOK_S = 2.0
@@ -26,8 +27,7 @@ def since_ms(settings: Settings, topic: str, settled: Mapping[int, int], *, look
     quiet = logging.Logger("librdkafka")
     quiet.disabled = True
     options: dict[str, Any] = {
-        **settings.kafka_options,
-        "bootstrap.servers": settings.kafka,
+        **kafka_client(settings),
         "group.id": "streaminfer-lag",  # a consumer must name one; nothing is ever committed for it
         "isolation.level": "read_uncommitted",
         "enable.auto.commit": False,

@@ -24,6 +24,7 @@ from app.record import Record
 from app.replay.group import Group, Owner
 from app.replay.held import since_ms
 from app.replay.log import Log, Span
+from app.replay.wanted import ARRIVED_S, arriving_per_s, workers_wanted
 from app.settings import Settings
 
 PATIENCE_S = 10.0
@@ -56,12 +57,17 @@ class PartitionLag:
 
 @dataclass(frozen=True)
 class PipelineLag:
-    """All partitions of a pipeline's input. Seconds are those of the partition that is furthest behind."""
+    """All partitions of a pipeline's input. Seconds are those of the partition that is furthest behind.
+
+    `arriving`: records a second, over the last minute. `workers_wanted`: what app/replay/wanted.py makes of it.
+    """
 
     pipeline: str
     topic: str
     rebalancing: bool
     partitions: tuple[PartitionLag, ...]
+    arriving: float
+    workers_wanted: int
 
     @property
     def lag(self) -> int:
@@ -91,8 +97,12 @@ def _worst(lags: Sequence[tuple[int, float | None]]) -> float | None:
     return max(known, default=0.0)
 
 
-def lag_of(settings: Settings, pipeline: Pipeline, *, patience_s: float = PATIENCE_S) -> PipelineLag:
+def lag_of(
+    settings: Settings, pipeline: Pipeline, *, patience_s: float = PATIENCE_S, count_s: float | None = None
+) -> PipelineLag:
     """The pipeline's lag now. Workers may run meanwhile: what they score while it is measured is no lag.
+
+    Reads for `count_s` at most, by default COUNT_S; what is left then is counted by its offsets.
 
     Raises Unavailable where Kafka does not answer within `patience_s`, Refused where the input topic is not there.
     """
@@ -108,7 +118,8 @@ def lag_of(settings: Settings, pipeline: Pipeline, *, patience_s: float = PATIEN
         starts = log.starts(topic, partitions)
         # What retention has deleted can be scored no more. An offset beyond the end, set by hand, is an empty span.
         spans = {p: Span(max(committed[p] or 0, starts[p]), ends[p]) for p in partitions}
-        counts = _Counting(log, pipeline, spans).result()
+        arriving = arriving_per_s(log.since(topic, partitions, _a_while_ago_ms()), ends)
+        counts = _Counting(log, pipeline, spans, count_s=COUNT_S if count_s is None else count_s).result()
         owners = group.owners(topic)
     held = {p: max(0, very_ends[p] - ends[p]) for p in partitions}
     opened_ms = since_ms(settings, topic, {p: ends[p] for p in partitions if held[p]})
@@ -132,7 +143,15 @@ def lag_of(settings: Settings, pipeline: Pipeline, *, patience_s: float = PATIEN
             )
             for p in partitions
         ),
+        arriving,
+        workers_wanted(
+            settings, lag=sum(count.lag for count in counts.values()), arriving=arriving, partitions=len(partitions)
+        ),
     )
+
+
+def _a_while_ago_ms() -> int:
+    return int((time.time() - ARRIVED_S) * 1000)
 
 
 class _Count:
@@ -199,8 +218,9 @@ class _Count:
 class _Counting:
     """Reads the spans from their start, then the ends of those that are too long."""
 
-    def __init__(self, log: Log, pipeline: Pipeline, spans: dict[int, Span]) -> None:
+    def __init__(self, log: Log, pipeline: Pipeline, spans: dict[int, Span], *, count_s: float) -> None:
         self._log = log
+        self._count_s = count_s
         self._topic = pipeline.source.name
         admission = Admission(pipeline)
         self._counts = {p: _Count(span, admission) for p, span in spans.items()}
@@ -220,7 +240,7 @@ class _Counting:
         """Show each count its records. Gives whether all were read in time."""
         if not any(map(len, spans.values())):
             return True
-        deadline = time.monotonic() + COUNT_S
+        deadline = time.monotonic() + self._count_s
         for records in self._log.scan(self._topic, spans):
             of: defaultdict[int, list[Message]] = defaultdict(list)
             for record in records:

@@ -26,13 +26,25 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not exported
 
+from app.access.clients import kafka_client
 from app.errors import Refused, Unavailable
 from app.settings import Settings
 
 BATCH = 10_000  # records at once: what is paid for each call is paid seldom
 WAIT_S = 0.5  # for the first record of a batch
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+FIRST_S = 10.0  # for the first question, whatever the patience is: a Kafka that is away is told soon
 AWAY = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+# A coordinator that is on its way: on a new broker, or after a broker has gone. The client does not mark them as worth
+# another try.
+NOT_YET = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_COORD,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Log:
     def __init__(self, settings: Settings, group: str, *, patience_s: float) -> None:
         quiet = logging.Logger("librdkafka")
         quiet.disabled = True  # what matters is raised
-        client: dict[str, Any] = {**settings.kafka_options, "bootstrap.servers": settings.kafka}
+        client = kafka_client(settings)
         self.group = group
         self._patience_s = patience_s
         self._admin = AdminClient(client, logger=quiet)
@@ -82,9 +94,15 @@ class Log:
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partitions. Raises Refused where there is no such topic."""
-        answer = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._patience_s)[topic]
+        return self.identity(topic)[1]
+
+    def identity(self, topic: str) -> tuple[str, list[int]]:
+        """The topic's id, which a topic created anew does not share, and its partitions. Raises Refused as above."""
+        first_s = min(self._patience_s, FIRST_S)
+        answer = self._admin.describe_topics(TopicCollection([topic]), request_timeout=first_s)[topic]
         try:
-            return sorted(partition.id for partition in self._result(answer).partitions)
+            described = self._result(answer)
+            return str(described.topic_id), sorted(partition.id for partition in described.partitions)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise Refused(
@@ -126,7 +144,7 @@ class Log:
                 return None if place.offset == OFFSET_INVALID else place.offset
             except KafkaException as error:
                 cause: KafkaError = error.args[0]
-                if not cause.retriable() and cause.code() not in AWAY:
+                if not cause.retriable() and cause.code() not in AWAY | NOT_YET:
                     raise _unavailable(error) from error
                 if time.monotonic() >= deadline:
                     self.ends(topic, [partition], settled=False)  # says it, if it is Kafka that is away

@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from app.access.clients import kafka_client
 from app.errors import Unavailable
 from app.record import Record
 from app.replay.log import AWAY, BATCH, WAIT_S, Log, Span
@@ -126,8 +127,7 @@ def _consumer(settings: Settings, lost: Callable[[KafkaError], None]) -> Consume
     quiet = logging.Logger("librdkafka")
     quiet.disabled = True
     options: dict[str, Any] = {
-        **settings.kafka_options,
-        "bootstrap.servers": settings.kafka,
+        **kafka_client(settings),
         "group.id": GROUP,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,

@@ -1,4 +1,4 @@
-"""Simulated columns as the bytes of the wire: the topics payments and payments.labels.
+"""Simulated columns as the bytes of the wire: the topics payments, payments.labels and interactions.
 
 Owns which column is which field. The fields, their order and their spelling are those of the contracts in schemas/.
 """
@@ -11,7 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.contracts.compile import compile_contract
+from app.simulate.interactions import Interactions
 from app.simulate.payments import DAY_S, Payments
+from schemas.interactions import Interaction
 from schemas.payments import Payment, PaymentLabel
 
 LABEL_DELAY_MS = 7 * DAY_S * 1_000  # how long after a payment it is known whether it was fraud
@@ -36,6 +38,16 @@ def label_events(payments: Payments, start: int = 0) -> Iterator[tuple[bytes, by
     for row, terminal, time_ms, fraud in _rows((payments.terminal, payments.time_ms, payments.fraud), start):
         key = str(terminal)
         yield key.encode(), encode(event(str(row), key, time_ms, time_ms + LABEL_DELAY_MS, fraud))
+
+
+def interaction_events(interactions: Interactions, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """Give (key, value) of each interaction from row `start` on, in their order; an interaction's id is its row."""
+    contract = compile_contract(Interaction)
+    event, encode = contract.struct, contract.encode
+    columns = (interactions.user, interactions.item, interactions.time_ms)
+    for row, user, item, time_ms in _rows(columns, start):
+        key = str(user)
+        yield key.encode(), encode(event(str(row), key, str(item), time_ms))
 
 
 def _rows(columns: tuple[NDArray[Any], ...], start: int) -> Iterator[tuple[Any, ...]]:

@@ -1,20 +1,18 @@
 """The features of the simulated payments, computed offline: all rows at once, with every label at hand.
 
-Owns the reference that streaming features are checked against, what a model is trained on, and the file that a
-nightly job would load. Promises the Fraud Detection Handbook's definitions. Money stays in integer cents until the
-one division that gives a mean. Imports numpy only.
+Owns the reference that streaming features are checked against, and what a model is trained on. Promises the Fraud
+Detection Handbook's definitions. Money stays in integer cents until the one division that gives a mean. Imports numpy
+only.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.simulate.payments import DAY_S, EPOCH_MS, TERMINALS, Payments
+from app.simulate.payments import DAY_S, Payments
 
 WINDOWS_DAYS = (1, 7, 30)
 DELAY_S = 7 * DAY_S  # a payment's outcome is known so much later
@@ -104,18 +102,3 @@ def _scattered(values: Ints | Floats, order: Ints) -> Floats:
 def _running(values: Ints) -> Ints:
     """Sums before each row, and after the last."""
     return np.concatenate(([0], np.cumsum(values)))
-
-
-def terminal_features_at(payments: Payments, at_ms: int) -> dict[str, Floats]:
-    """Give every terminal's features as of `at_ms` (milliseconds since 1970, UTC), terminals from 0 on."""
-    terminal = np.arange(TERMINALS)
-    return _Terminals(payments).features(terminal, np.full(TERMINALS, (at_ms - EPOCH_MS) // 1_000))
-
-
-def write_terminal_features(path: Path, at_ms: int, *, payments: Payments) -> None:
-    """Write them as CSV with a header, a line a terminal: what a nightly job would load into the lookup."""
-    columns = terminal_features_at(payments, at_ms)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(("terminal_id", *columns))
-        lines.writerows(zip(range(TERMINALS), *(column.tolist() for column in columns.values()), strict=True))

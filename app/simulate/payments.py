@@ -62,6 +62,11 @@ class Payments:
         return tuple(getattr(self, name) for name in COLUMNS)
 
     @property
+    def days(self) -> int:
+        """Since EPOCH_MS, as many as a whole simulation has."""
+        return DAYS
+
+    @property
     def time_ms(self) -> Ints:
         """Milliseconds since 1970, UTC."""
         return self.seconds * 1_000 + EPOCH_MS

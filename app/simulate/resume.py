@@ -10,20 +10,54 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
 from confluent_kafka import murmur2
+from numpy.typing import NDArray
 
 from app.errors import Refused
 from app.replay.log import Log, Span
-from app.simulate.events import label_events, payment_events
-from app.simulate.payments import DAY_S, DAYS, Payments
+from app.settings import Settings
+from app.simulate.drift import drifted
+from app.simulate.events import interaction_events, label_events, payment_events
+from app.simulate.interactions import recorded
+from app.simulate.payments import DAY_S, Payments, simulate
 
-Events = Callable[[Payments, int], Iterator[tuple[bytes, bytes]]]
 
-SIMULATED: Final[dict[str, Events]] = {"payments": payment_events, "payments.labels": label_events}
+class Rows(Protocol):
+    """What a simulation is made from: columns of equal length, in the order of sending."""
+
+    @property
+    def seconds(self) -> NDArray[np.int64]: ...
+    @property
+    def days(self) -> int: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the simulated events of a topic are come by. `id` is the field of an event that has its row's number."""
+
+    rows: Callable[[Settings, int], Rows]  # of a seed
+    events: Callable[[Any, int], Iterator[tuple[bytes, bytes]]]  # from a row on
+    id: str
+
+
+def _payments(settings: Settings, seed: int) -> Rows:
+    return simulate(seed, cache=settings.home / "cache")
+
+
+def _interactions(settings: Settings, seed: int) -> Rows:
+    return recorded(settings.models, seed)
+
+
+SIMULATED: Final[dict[str, Recipe]] = {
+    "payments": Recipe(_payments, payment_events, "payment_id"),
+    "payments.labels": Recipe(_payments, label_events, "payment_id"),
+    "interactions": Recipe(_interactions, interaction_events, "interaction_id"),
+}
 
 LOOK = 1_000  # records of a partition that are looked at first; then twice as many each time
 CHUNK = 8_192  # rows whose bytes are made together, to be compared
@@ -41,47 +75,63 @@ class Next:
 class Simulation:
     """The simulated events of one topic, by row."""
 
-    def __init__(self, topic: str, payments: Payments) -> None:
-        try:
-            self._events = SIMULATED[topic]
-        except KeyError:
-            raise Refused(
-                f"There is no simulation of the topic {topic}; there is one of {' and '.join(SIMULATED)}.", exit_code=2
-            ) from None
-        self.payments = payments
-        self._id = msgspec.json.Decoder(_Named)
+    def __init__(self, topic: str, rows: Rows) -> None:
+        self._recipe = _recipe(topic)
+        self.rows = rows
+        named = msgspec.defstruct("Named", [("id", str)], rename={"id": self._recipe.id})
+        self._id: msgspec.json.Decoder[Any] = msgspec.json.Decoder(named)
         self._chunk = lru_cache(maxsize=8)(self._bytes_of)
 
     def row(self, key: bytes | None, value: bytes | None) -> int | None:
         """Which row's event this record is, None if it is not one's."""
         try:
-            name = self._id.decode(value or b"").payment_id
+            name = self._id.decode(value or b"").id
         except (ValueError, RecursionError):
             return None
-        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(self.payments)):
+        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < len(self.rows)):
             return None
         chunk, place = divmod(int(name), CHUNK)
         return int(name) if self._chunk(chunk)[place] == (key, value) else None
 
     def start(self, day: int) -> int:
         """The first row of a day. Raises Refused for a day that there is not."""
-        if not 0 <= day < DAYS:
-            raise Refused(f"Day {day} is not to be had; choose one from 0 to {DAYS - 1}.", exit_code=2)
-        return int(np.searchsorted(self.payments.seconds, day * DAY_S))
+        if not 0 <= day < self.rows.days:
+            raise Refused(f"Day {day} is not to be had; choose one from 0 to {self.rows.days - 1}.", exit_code=2)
+        return int(np.searchsorted(self.rows.seconds, day * DAY_S))
 
     def day(self, row: int) -> int:
-        return int(self.payments.seconds[row] // DAY_S)
+        return int(self.rows.seconds[row] // DAY_S)
 
     def events(self, row: int) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each event from a row on."""
-        return self._events(self.payments, row)
+        return self._recipe.events(self.rows, row)
 
     def _bytes_of(self, chunk: int) -> list[tuple[bytes, bytes]]:
         return list(islice(self.events(chunk * CHUNK), CHUNK))
 
 
-class _Named(msgspec.Struct):
-    payment_id: str
+def simulation(topic: str, settings: Settings, *, seed: int = 0, drift: int | None = None) -> Simulation:
+    """The simulation of a topic, whose world changes on the day `drift`.
+
+    Raises Refused where there is none, or what it is made from is not to be had.
+    """
+    rows = _recipe(topic).rows(settings, seed)
+    if drift is None:
+        return Simulation(topic, rows)
+    if not isinstance(rows, Payments):
+        raise Refused(
+            f"The simulation of {topic} cannot drift; those of payments and payments.labels can.", exit_code=2
+        )
+    return Simulation(topic, drifted(rows, drift))
+
+
+def _recipe(topic: str) -> Recipe:
+    try:
+        return SIMULATED[topic]
+    except KeyError:
+        raise Refused(
+            f"There is no simulation of the topic {topic}; there is one of {', '.join(SIMULATED)}.", exit_code=2
+        ) from None
 
 
 def going_on(simulation: Simulation, log: Log, topic: str, *, start_day: int | None = None) -> Iterator[Next]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ from app.record import Record
 
 log = logging.getLogger(__name__)
 
+LEAVE_S = 2.0  # for the client to give its partitions back; what is in flight was settled before
 AWAY = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE})
 
 
@@ -63,6 +65,7 @@ class Feed:
 
     def __init__(self, config: Mapping[str, Any], topic: str, owner: Owner) -> None:
         self.topic = topic
+        self._name = str(config["group.id"])
         self._owner = owner
         self._incremental = config.get("group.protocol") == "consumer"
         quiet = logging.Logger("librdkafka")  # what matters comes through error_cb, once
@@ -75,6 +78,7 @@ class Feed:
         self._group: object = None  # the metadata of the last poll
         self.group: object = None  # the same, but None where it is not that of a member
         self._away = False
+        self._kept_out = False
 
     def subscribe(self) -> None:
         self._consumer.subscribe([self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._on_lost)
@@ -110,7 +114,7 @@ class Feed:
                 self._event(trouble)
         if self._away and (records or ends):
             self._away = False
-            log.info("Kafka answers again.")
+            log.info("Kafka answers again.", extra={"event": "kafka-answers"})
         return Polled(records, ends, self.group, changed=before != group, gone=gone)
 
     # -- partitions ------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ class Feed:
                     TopicPartition(self.topic, partition), timeout_s, cached=False
                 )
                 at = None if place.offset == OFFSET_INVALID else place.offset
-                found[partition] = Found(self.topic, topic_id, width, partition, at, low, high)
+                found[partition] = Found(self.topic, topic_id, width, partition, at, low, high, self._name)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not tell the committed offsets ({error.args[0].str()}).") from error
         return found
@@ -156,11 +160,26 @@ class Feed:
     def _topic(self, timeout_s: float) -> tuple[str, int]:
         """The topic's id, which a topic created anew does not share, and how many partitions it has."""
         future = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=timeout_s)[self.topic]
-        described = future.result(timeout_s + 1.0)
+        try:
+            described = future.result(timeout_s + 1.0)
+        except (KafkaException, TimeoutError) as error:
+            # It waits for the broker that this client takes for the controller, be it dead; any other names another.
+            self._admin.list_topics(self.topic, timeout_s)
+            late = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            raise (error if isinstance(error, KafkaException) else late) from None
         return str(described.topic_id), len(described.partitions)
 
-    def close(self) -> None:
-        """End membership; a static member's partitions stay its own until its session ends."""
+    def close(self, *, leave: bool = False) -> None:
+        """End membership. Others have the partitions at once if it is to `leave`.
+
+        Otherwise those of a static member stay its own until its session ends: it may come back for them.
+        """
+        if leave:
+            # A static member that closes tells the group nothing; one that unsubscribes before does.
+            self._consumer.unsubscribe()
+            deadline = time.monotonic() + LEAVE_S
+            while self._consumer.assignment() and time.monotonic() < deadline:
+                self._consumer.poll(0.05)  # the partitions are revoked in here
         self._consumer.close()
 
     # -- callbacks, inside a poll ------------------------------------------------------------------------------------
@@ -195,16 +214,29 @@ class Feed:
         if code in AWAY:
             self._error(error)
         elif code == KafkaError._MAX_POLL_EXCEEDED:
-            log.warning("This worker did not poll in time and lost its partitions; it joins again.")
+            log.warning(
+                "This worker did not poll in time and lost its partitions; it joins again.",
+                extra={"event": "partitions-lost"},
+            )
+        elif code == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+            if not self._kept_out:
+                log.warning(
+                    "Kafka keeps this worker out of the group %s. A replay answers on this pipeline's topic "
+                    "(`streaminfer replay list`), or workers run with another partition.assignment.strategy; "
+                    "waiting until they are gone.",
+                    self._name,
+                    extra={"event": "kept-out"},
+                )
+            self._kept_out = True
         elif error.fatal() or code in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             raise _meaning(error)
         else:
-            log.warning("Kafka says: %s", error.str())
+            log.warning("Kafka says: %s", error.str(), extra={"event": "kafka-says"})
 
     def _error(self, error: KafkaError) -> None:
         if error.code() in AWAY and not self._away:
             self._away = True
-            log.warning("Kafka does not answer (%s); waiting for it.", error.str())
+            log.warning("Kafka does not answer (%s); waiting for it.", error.str(), extra={"event": "kafka-away"})
 
 
 def _record(topic: str, message: Message) -> Record:

@@ -19,6 +19,11 @@ from app.stream.shares import Phase, Share
 
 log = logging.getLogger(__name__)
 
+FOLDED_AGAIN_S = (
+    2.0  # between two flushes of a partition that catches up: its states change too often to write each time
+)
+AGAIN_S = 0.02  # until a partition that waits for another pipeline is looked at again
+
 
 class Keeping:
     """Flushes the partitions in `shares`, which is the loop's own dict."""
@@ -31,8 +36,9 @@ class Keeping:
         self._shares = shares
         self._limits = limits
         self._observe = observe
-        self._away = False
+        self.away = False
         self._due_at = 0.0
+        self._folded_again_at = 0.0
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -45,9 +51,17 @@ class Keeping:
 
     def behind(self) -> list[int]:
         """Partitions whose state in Redis is not what memory has folded, the most to write first."""
-        self._due_at = time.monotonic() + self._limits.flush_every_s
-        self._memory.refresh_tables()
-        found = [p for p in self._placed() if not self._memory.flushed(p)]
+        now = time.monotonic()
+        self._due_at = now + self._limits.flush_every_s
+        self._memory.refresh()
+        early = now < self._folded_again_at
+        if not early:
+            self._folded_again_at = now + FOLDED_AGAIN_S
+        found = [
+            p
+            for p in self._placed()
+            if not self._memory.flushed(p) and not (early and self._shares[p].phase is Phase.CATCHING_UP)
+        ]
         return sorted(found, key=self._memory.dirty, reverse=True)
 
     def flush(self, partitions: Sequence[int], *, budget_s: float | None = None) -> set[int]:
@@ -74,7 +88,11 @@ class Keeping:
                 self._due_at = time.monotonic() + self._limits.flush_every_s / 10
                 break
         if lost:
-            log.warning("The state of partitions %s was written by another owner; assigning again.", sorted(lost))
+            log.warning(
+                "The state of partitions %s was written by another owner; assigning again.",
+                sorted(lost),
+                extra={"event": "state-of-another"},
+            )
         return lost
 
     def _placed(self) -> list[int]:
@@ -85,11 +103,22 @@ class Keeping:
     def wait(self, partitions: Iterable[int], why: str) -> None:
         """Pause partitions that cannot go on without Redis; they are tried again after a while."""
         self._say_away(f"{why} Partitions that need it wait; the others go on.")
+        self._pause(partitions, self._limits.redis_retry_s)
+
+    def hold(self, partitions: Iterable[int]) -> None:
+        """Pause partitions that must wait for another pipeline; they are looked at again soon."""
+        self._pause(partitions, AGAIN_S)
+
+    def stand_still(self) -> None:
+        """Pause all that is placed, until partitions are resumed."""
+        self._pause([p for p in self._placed() if not self._shares[p].waiting], AGAIN_S)
+
+    def _pause(self, partitions: Iterable[int], again_s: float) -> None:
         waiting = [p for p in partitions if p in self._placed()]
         self._feed.pause(waiting)
         for partition in waiting:
             self._shares[partition].waiting = True
-            self._shares[partition].retry_at = time.monotonic() + self._limits.redis_retry_s
+            self._shares[partition].retry_at = time.monotonic() + again_s
 
     def resume(self) -> None:
         """Try the waiting partitions again, from the first record that memory has not folded."""
@@ -101,9 +130,9 @@ class Keeping:
 
     def answered(self) -> None:
         """Redis answered."""
-        if self._away:
-            self._away = False
-            log.info("Redis answers again.")
+        if self.away:
+            self.away = False
+            log.info("Redis answers again.", extra={"event": "redis-answers"})
 
     def _unwritten(self, why: str) -> None:
         self._say_away(f"{why} State stays in memory until it does.")
@@ -111,9 +140,9 @@ class Keeping:
             self.wait(list(self._shares), why)
 
     def _too_dirty(self) -> bool:
-        return self._away and sum(map(self._memory.dirty, self._memory.owned)) > self._limits.dirty_entities
+        return self.away and sum(map(self._memory.dirty, self._memory.owned)) > self._limits.dirty_entities
 
     def _say_away(self, words: str) -> None:
-        if not self._away:
-            self._away = True
-            log.warning(words)
+        if not self.away:
+            self.away = True
+            log.warning(words, extra={"event": "redis-away"})

@@ -18,3 +18,4 @@ class Limits:
     aborts: int = 5
     redis_retry_s: float = 0.5
     accept_incomplete: bool = False  # score although the log does not reach back over the views' horizon
+    leave_at_end: bool = False  # give the partitions up at once, or keep them for the session

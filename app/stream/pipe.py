@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from app.errors import Fatal
+from app.errors import Fatal, StreamInferError
 from app.stream.committer import Committer, Outcome, Recovered
 from app.stream.observe import Observer, Step
-from app.stream.transaction import Batch
+from app.stream.transaction import Batch, Undelivered
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +20,16 @@ class Sender(Protocol):
     """Who sends batches, and is told about them on its own thread."""
 
     def confirmed(self, batch: Batch) -> None: ...
-    def aborted(self, touched: set[int]) -> None: ...
+    def undelivered(self, refused: Sequence[Undelivered]) -> bool: ...
+    def aborted(self, touched: set[int], error: StreamInferError | None, *, moved_on: bool) -> None: ...
 
 
 class Pipe:
     """Holds the batches in flight. While `recovering`, nothing may be submitted.
 
     After a batch that did not commit the pipe empties itself, asks for new producers, and tells the sender which
-    partitions were touched. Records that do not commit `aborts` times are Fatal.
+    partitions were touched. Records that do not commit `aborts` times are Fatal, but for those whose answers Kafka
+    refuses, as long as the sender has another way to answer them.
     """
 
     def __init__(self, committer: Committer, sender: Sender, *, aborts: int, observe: Observer) -> None:
@@ -38,11 +41,12 @@ class Pipe:
         self._aborts: Counter[tuple[int, int]] = Counter()
         self.recovering = True
 
-    def start(self, stopping: threading.Event) -> None:
+    def start(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
         """Initialise both producers, so that what an earlier life left open is ended before any offset is read."""
         self._committer.start()
         self._committer.ask_recovery()
         while self.recovering and not stopping.is_set():
+            beat()
             self._take(self._committer.next_done(0.2))
 
     def stop(self) -> None:
@@ -94,12 +98,16 @@ class Pipe:
                 touched.update(done.batch.offsets)
         if isinstance(first.error, Fatal):
             raise first.error
-        log.warning("A transaction did not commit (%s); its records are scored again.", first.error)
-        if not first.moved_on:
+        log.warning(
+            "A transaction did not commit (%s); its records are scored again.",
+            first.error,
+            extra={"event": "transaction-aborted"},
+        )
+        if not first.moved_on and not (first.refused and self._sender.undelivered(first.refused)):
             self._refuse_loop(first.batch, str(first.error))
         self.recovering = True
         self._committer.ask_recovery()
-        self._sender.aborted(touched)
+        self._sender.aborted(touched, first.error, moved_on=first.moved_on)
 
     def _refuse_loop(self, batch: Batch, why: str) -> None:
         self._aborts.update(batch.first.items())

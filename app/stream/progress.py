@@ -18,7 +18,9 @@ class _Slot:
     alive: bool = False
     before: int = 0
     before_dead: int = 0
+    before_folded: int = 0
     records: int = 0
+    folded: int = 0
     dead_letters: int = 0
     live: frozenset[int] = frozenset()
 
@@ -42,13 +44,16 @@ class Progress:
         self._seen.append((self.started, 0))
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Take in one event of the supervisor."""
+        """Take in one event of a run. What is of no slot, such as where the run is observed, is nothing to count."""
+        if "slot" not in event:
+            return
         slot = self._slots.setdefault(event["slot"], _Slot())
         match event["event"]:
             case "worker":
                 slot.alive = True
             case "progress":
                 slot.records, slot.dead_letters = event["records"], event["dead_letters"]
+                slot.folded = event.get("folded", 0)
                 slot.live = frozenset(p for p, phase in event["partitions"].items() if phase == "live")
                 self._note()
             case "reached":
@@ -56,13 +61,19 @@ class Progress:
             case "ended":
                 slot.before += slot.records
                 slot.before_dead += slot.dead_letters
-                slot.alive, slot.records, slot.dead_letters, slot.live = False, 0, 0, frozenset()
+                slot.before_folded += slot.folded
+                slot.alive, slot.records, slot.folded, slot.dead_letters, slot.live = False, 0, 0, 0, frozenset()
                 self.deaths += event["code"] != 0
 
     @property
     def records(self) -> int:
         """Answered in committed transactions, dead letters too."""
         return sum(slot.before + slot.records for slot in self._slots.values())
+
+    @property
+    def folded(self) -> int:
+        """Records that were only folded, before others were answered; again after a death."""
+        return sum(slot.before_folded + slot.folded for slot in self._slots.values())
 
     @property
     def dead_letters(self) -> int:

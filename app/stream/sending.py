@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from app.access.clients import kafka_client
 from app.errors import Unavailable
 from app.settings import Settings
 
@@ -93,8 +94,7 @@ class Sender:
         self._moved = (0, time.monotonic())
         self.refused: Counter[str] = Counter()
         options: dict[str, Any] = {
-            **settings.kafka_options,
-            "bootstrap.servers": settings.kafka,
+            **kafka_client(settings),
             "enable.idempotence": True,
             "partitioner": "murmur2_random",  # the Java client's: an entity keeps its partition whoever produces
             "message.timeout.ms": 0,  # an event that timed out alone would leave a gap in its partition

@@ -30,3 +30,4 @@ class Share:
     retry_at: float = 0.0
     waiting: bool = False  # live, but paused until Redis answers
     reached: bool = False  # the planned end is committed and flushed
+    ask_s: float = 0.0  # since Kafka did not tell its offset with the others': how long it alone is asked for

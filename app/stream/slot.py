@@ -34,8 +34,7 @@ def instance(kafka: str, pipeline: str, name: str | None = None) -> Iterator[str
         raise Refused(
             f"The instance {name!r} must be up to 100 of the letters a-z, digits, '.', '_' and '-'.", exit_code=2
         )
-    cluster = hashlib.blake2b(kafka.encode(), digest_size=6).hexdigest()
-    folder = Path(tempfile.gettempdir()) / f"streaminfer-{os.getuid()}" / "slots" / cluster
+    folder = slots(kafka)
     folder.mkdir(parents=True, exist_ok=True)
     names = [name] if name is not None else [f"{host()}-{i}" for i in range(MOST)]
     for candidate in names:
@@ -54,6 +53,12 @@ def instance(kafka: str, pipeline: str, name: str | None = None) -> Iterator[str
         f"The pipeline {pipeline} already runs here as {name or f'{MOST} instances'}; stop it, or give this one "
         "another --instance."
     )
+
+
+def slots(kafka: str) -> Path:
+    """Where this machine keeps what its instances beside this Kafka hold."""
+    cluster = hashlib.blake2b(kafka.encode(), digest_size=6).hexdigest()
+    return Path(tempfile.gettempdir()) / f"streaminfer-{os.getuid()}" / "slots" / cluster
 
 
 def slot(pipeline: str, instance_name: str, i: int) -> str:

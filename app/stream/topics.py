@@ -27,15 +27,23 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, not
     ResourceType,
 )
 
+from app.access.clients import kafka_client
 from app.errors import Refused, Unavailable
 from app.pipeline import Pipeline, TopicSpec
 from app.pipelines import PIPELINES
+from app.pipelines.own import is_reference
 from app.settings import Settings
 
 PATIENCE_S = 10.0
 COPIES = 3  # of each record, where there are as many brokers
 NOT_YET = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+    }
 )
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 BY_SOMEBODY = ConfigSource.DYNAMIC_TOPIC_CONFIG  # set on the topic itself, not a broker's default
@@ -63,9 +71,8 @@ class Topics:
         quiet.disabled = True  # what matters is raised
         self._where = settings.kafka
         self._patience_s = patience_s
-        options: dict[str, Any] = {**settings.kafka_options, "bootstrap.servers": settings.kafka}
         try:
-            self._admin = AdminClient(options, logger=quiet)
+            self._admin = AdminClient(kafka_client(settings), logger=quiet)
         except KafkaException as error:
             raise Refused(f"The setting kafka or kafka_options is wrong: {error.args[0].str()}.", exit_code=2) from None
 
@@ -96,6 +103,25 @@ class Topics:
         self.await_leaders(specs)
         there = self.there()
         return [created.get(name) or self._compare(spec, there[name]) for name, spec in specs.items()]
+
+    def create(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Create those that are not there. Gives the names of those that were made."""
+        metadata = self._metadata()
+        missing = [spec for spec in specs if spec.name not in metadata.topics]
+        created = self._create(missing, min(COPIES, len(metadata.brokers)))
+        self.await_leaders(spec.name for spec in missing)
+        return list(created)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete those that are there."""
+        there = [name for name in names if name in self.there()]
+        answers = self._admin.delete_topics(there, operation_timeout=self._patience_s) if there else {}
+        for name, answer in answers.items():
+            try:
+                self._result(answer)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._meaning(error, f"delete {name}") from error
 
     def _create(self, specs: list[TopicSpec], copies: int) -> dict[str, Applied]:
         if not specs:
@@ -206,11 +232,16 @@ class Topics:
         return Refused(f"Kafka refuses to {what}: {cause.str()}.")
 
 
-def refuse_missing(missing: list[str]) -> None:
-    """Raises Refused where there are missing topics, with the command that makes them if one does."""
+def refuse_missing(missing: list[str], *, of: str = "") -> None:
+    """Raises Refused where there are missing topics, with the command that makes them if one does.
+
+    `of` is what the user named them by; a pipeline in a file of its own makes its topics by that name.
+    """
     if not missing:
         return
     words = f"topic {missing[0]}" if len(missing) == 1 else f"topics {', '.join(missing)}"
+    if is_reference(of):
+        raise Refused(f"Kafka has no {words}; create what the pipeline needs with `streaminfer topics apply {of}`.")
     declared = {spec.name for pipeline in PIPELINES.values() for spec in pipeline.topics()}
     if declared.isdisjoint(missing):
         raise Refused(f"Kafka has no {words}; `streaminfer topics list` shows those that it has.")

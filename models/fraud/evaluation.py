@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Rows of payments: a week to train on, a week without (its outcomes are not known yet), a week to test on."""
+    """Rows of payments: weeks to train on, a week without (its outcomes are not known yet), a week to test on."""
 
     train: Rows
     test: Rows
@@ -38,14 +38,16 @@ class Measures:
     card_precision_100: float
 
 
-def split(payments: Payments, train_day: int = TRAIN_DAY) -> Split:
-    """Split in time, starting at `train_day`; by default this is the published split.
+def split(payments: Payments, train_day: int = TRAIN_DAY, *, weeks: int = 1) -> Split:
+    """Split in time, at the training week that starts at `train_day`; by default this is the published split.
 
-    A card is left out of the test from the day on which its first fraud is known: it would have been blocked.
+    More `weeks` to train on are those before that one; whatever they are, the same rows are tested. A card is left out
+    of the test from the day on which its first fraud since `train_day` is known: it would have been blocked.
     """
     week = np.arange(train_day, train_day + WEEK)
-    train = np.flatnonzero(np.isin(payments.day, week))
-    known = set(payments.customer[train][payments.fraud[train]].tolist())
+    train = np.flatnonzero((payments.day > week[-1] - weeks * WEEK) & (payments.day <= week[-1]))
+    last = np.flatnonzero(np.isin(payments.day, week))
+    known = set(payments.customer[last][payments.fraud[last]].tolist())
     tested = []
     for test_day in week + 2 * WEEK:
         # The week's outcomes were known up to its last day when the model was trained; each test day adds one day.

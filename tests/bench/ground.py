@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from app.local.stack import Endpoints
-from app.pipelines.fraud import FRAUD
+from app.pipelines.fraud import FRAUD, FRAUD_LABELS
 from app.settings import PROJECT, Settings
-from app.simulate.events import payment_events
-from app.simulate.offline import write_terminal_features
+from app.simulate.events import label_events, payment_events
 from app.simulate.payments import simulate
 
 CACHE = PROJECT / ".streaminfer" / "cache"
@@ -35,19 +34,21 @@ class Ground:
         self.payments = simulate(cache=CACHE)
         self.admin = AdminClient({"bootstrap.servers": self.settings.kafka})
         self.pipeline = FRAUD
-        self.topics([NewTopic(t.name, t.partitions, 1, config=dict(t.config)) for t in FRAUD.topics()])
-        self._load_terminals()
+        topics = (*FRAUD.topics(), *FRAUD_LABELS.topics())
+        self.topics([NewTopic(t.name, t.partitions, 1, config=dict(t.config)) for t in topics])
 
     def topics(self, topics: list[NewTopic]) -> None:
         for made in self.admin.create_topics(topics).values():
             made.result(30)
 
-    def _load_terminals(self) -> None:
-        rows = self.settings.home / "terminals.csv"
-        write_terminal_features(
-            rows, int(self.payments.time_ms[len(self.payments.seconds) // 2]), payments=self.payments
-        )
-        self.streaminfer("features", "load", "terminal", "--file", str(rows))
+    def fold_outcomes(self, count: int, *, skip: int = 0) -> None:
+        """The outcomes of so many payments, folded to their end, so that no payment waits or is marked."""
+        self.tell_outcomes(count, skip=skip)
+        self.streaminfer("run", "fraud-labels", "--until-end")
+
+    def tell_outcomes(self, count: int, *, skip: int = 0) -> None:
+        """Put outcomes on their topic, for somebody to fold."""
+        self._send("payments.labels", islice(label_events(self.payments), skip, skip + count))
 
     def streaminfer(self, *words: str) -> str:
         """Run the product's own command on these servers."""
@@ -61,6 +62,9 @@ class Ground:
 
     def fill(self, count: int, *, skip: int = 0) -> None:
         """Put payments on the input topic, as fast as it takes them."""
+        self._send("payments", self.events(count, skip=skip))
+
+    def _send(self, topic: str, events: Iterator[tuple[bytes, bytes]]) -> None:
         producer = Producer(
             {
                 "bootstrap.servers": self.settings.kafka,
@@ -70,8 +74,8 @@ class Ground:
                 "queue.buffering.max.messages": 1_000_000,
             }
         )
-        for i, (key, value) in enumerate(self.events(count, skip=skip)):
-            producer.produce("payments", value, key)
+        for i, (key, value) in enumerate(events):
+            producer.produce(topic, value, key)
             if i % 1000 == 0:
                 producer.poll(0)
         producer.flush(60)
@@ -86,9 +90,10 @@ class Ground:
 class Running:
     """One worker's process, measured from outside."""
 
-    def __init__(self, ground: Ground) -> None:
-        settings = json.loads(ground.settings.model_dump_json())
-        job = {"pipeline": "fraud", "slot": "fraud.bench-0", "settings": settings, "ends": ground.ends()}
+    def __init__(self, ground: Ground, pipeline: str = "fraud", *, changed: Mapping[str, object] | None = None) -> None:
+        settings = json.loads(ground.settings.model_dump_json()) | dict(changed or {})
+        ends = ground.ends() if pipeline == "fraud" else {}
+        job = {"pipeline": pipeline, "slot": f"{pipeline}.bench-0", "settings": settings, "ends": ends}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

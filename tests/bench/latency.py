@@ -40,6 +40,7 @@ def latency(ground: Ground, options: argparse.Namespace, say: Callable[[str], No
 
     count = RATE * (options.seconds + WARM_S)
     say(f"\nlatency: {RATE:,} events/s for {options.seconds} s, intended send time to an outside reader")
+    ground.fold_outcomes(count)
     running = Running(ground)
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, ground.settings.kafka, str(count)], stdout=subprocess.PIPE, text=True

@@ -14,6 +14,7 @@ EARLY, LATE, STEP = 200_000, 1_000_000, 50_000
 def memory(ground: Ground, _: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Filled as it is scored, so that the backlog is the same at both readings."""
     say(f"\nmemory: RSS of one worker after {EARLY:,} and after {LATE:,} events")
+    ground.fold_outcomes(LATE)
     ground.fill(STEP)
     running = Running(ground)
     readings: dict[int, int] = {}

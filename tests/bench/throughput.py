@@ -24,9 +24,10 @@ def throughput(ground: Ground, options: argparse.Namespace, say: Callable[[str],
     size = ground.settings.batch_records
     say(f"\nthroughput: one worker, {options.events:,} events a round, transactions of {size}")
     ground.topics([NewTopic("copied", FRAUD.partitions, 1)])
+    ground.fold_outcomes(options.rounds * (WARM + options.events))
     rounds = []
     for i in range(options.rounds):
-        scored, cpu_us = _score(ground, options.events, i)
+        scored, cpu_us = score(ground, options.events, i)
         copied = _copy(ground, options.events, i)
         rounds.append({"scored": scored, "copied": copied, "ratio": scored / copied, "cpu_us": cpu_us})
         say(f"  round {i + 1}: {scored:8,.0f}/s scored, {cpu_us:5.1f} us CPU an event; {copied:8,.0f}/s copied; "
@@ -37,10 +38,14 @@ def throughput(ground: Ground, options: argparse.Namespace, say: Callable[[str],
     return {"median": median, "rounds": rounds}
 
 
-def _score(ground: Ground, events: int, i: int) -> tuple[float, float]:
-    """Events a second from the first commit after the warm-up to the last, and CPU microseconds an event."""
+def score(ground: Ground, events: int, i: int) -> tuple[float, float]:
+    """Events a second of a worker in round `i`, and CPU microseconds an event."""
     ground.fill(WARM + events, skip=i * (WARM + events))
-    running = Running(ground)
+    return rate(Running(ground), events)
+
+
+def rate(running: Running, events: int) -> tuple[float, float]:
+    """Events a second from the first commit after the warm-up to the last, and CPU microseconds an event."""
     running.until(WARM)
     first, cpu, began = running.progress["records"], running.cpu_s(), time.monotonic()
     running.until(WARM + events)

@@ -23,10 +23,15 @@ def test_the_archive_is_made_once(fetched: Kafka, capfd: pytest.CaptureFixture[s
     ensure_archive(fetched)
     made = kafka.archive(fetched)
     assert made.stat().st_size > 10_000_000
-    assert capfd.readouterr().err == "Preparing Kafka for faster starts, once.\n"
+    assert _said(capfd) == ["Preparing Kafka for faster starts, once."]
     ensure_archive(fetched)
-    assert capfd.readouterr().err == ""
+    assert _said(capfd) == []
     assert sorted(path.name for path in made.parent.iterdir()) == ["archive.lock", made.name, "libs"]
+
+
+def _said(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """What this program and its Java said: a client of an earlier test may still complain of a broker that is gone."""
+    return [line for line in capfd.readouterr().err.splitlines() if "|rdkafka#" not in line]
 
 
 def test_a_java_that_cannot_make_one_is_not_asked_again(fetched: Kafka, tmp_path: Path) -> None:

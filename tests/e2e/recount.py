@@ -77,7 +77,8 @@ def in_redis(url: str, partitions: Iterable[int]) -> tuple[dict[str, list[tuple[
     folded: dict[int, int] = {}
     for partition in partitions:
         tag = f"{{fraud/customer/{partition}}}"
-        marker = json.loads(client.get(f"{tag}/marker"))
+        (key,) = client.scan_iter(match=f"\\{tag}/*/marker", count=100_000)  # of the one declaration
+        marker = json.loads(client.get(key))
         folded[partition] = marker["next"]
         prefix = f"{tag}/{marker['build']}/".encode()
         for key in client.scan_iter(match=prefix.replace(b"{", b"\\{") + b"*", count=1000):
@@ -87,10 +88,10 @@ def in_redis(url: str, partitions: Iterable[int]) -> tuple[dict[str, list[tuple[
 
 
 def _unpacked(body: bytes) -> list[tuple[int, int]]:
-    """A letter for the width, the first time, the steps from it to each time, the sums after each amount."""
+    """A letter for the width, the first time, the steps from it to each time, the sums before each amount and after."""
     width = {b"I": 4, b"q": 8}[body[:1]]
     (first,) = struct.unpack_from("<q", body, 1)
     count = (len(body) - 9) // width
     numbers = struct.unpack_from(f"<{count}{body[:1].decode()}", body, 9)
     half = count // 2
-    return recent([first + step for step in numbers[:half]], [0, *numbers[half:]])
+    return recent([first + step for step in numbers[:half]], list(numbers[half:]))

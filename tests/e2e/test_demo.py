@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import PROJECT
+from app.cli.demo_replay import PAGE
+from app.settings import PROJECT, home_folder
 from tests.contract.loop.rig import wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
@@ -53,8 +54,12 @@ def test_the_demo_kills_a_worker_and_every_payment_is_answered_once() -> None:
     assert re.search(r"was killed at 1\d,\d{3} of 20,000", " ".join(told.split()))
     for name, count in (("inputs", "20,000"), ("missing", "0"), ("duplicated", "0"), ("unexplained", "0")):
         assert re.search(rf"^ +{name} +{count}$", told, re.MULTILINE)
-    assert "100.0% of the terminal lookups hit" in told
+    assert "100.0% of the predictions bear no mark" in told
     assert len(re.findall(r"^ +Customer \d+ pays [\d,.]+: score 0\.\d{3}", told, re.MULTILINE)) == 3
+    told_in_one = " ".join(told.split())
+    assert "20,000 inputs: fraud@1 on payments.scored before, fraud@2 on payments.scored.replay-" in told_in_one
+    assert "Nothing is broken: every input that had an answer has one, and every change has a reason." in told_in_one
+    assert "</html>" in (home_folder() / PAGE).read_text()
     assert "all is right" in told
     assert left() == []
 

@@ -1,29 +1,39 @@
 """The compose file: what must hold for its containers to start, to find each other, and to be contained.
 
-No container engine runs here, so it is read: what it says is held against the command line, the settings and the
-broker that `streaminfer up` starts.
+No container engine runs here, so it is read: it is held against the compose specification's schema, and what it says
+against the command line, the settings and the broker that `streaminfer up` starts.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from jsonschema.validators import validator_for
 
 from app.cli.main import cli
 from app.local.broker import Broker
 from app.local.broker import settings as local_settings
 from app.pipelines import PIPELINES
 from app.settings import PROJECT, Settings
+from app.simulate.events import LABEL_DELAY_MS
 from app.stream.supervisor import LEAVE_S
+from app.telemetry import ask
 
-COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+FILE = PROJECT / "docker-compose.yml"
+COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("streaminfer:")}
+SCORING, SIMULATING = {"scorer", "outcomes"}, {"simulator", "outcomes-simulator"}
+WATCHING = {"prometheus", "grafana"}
+FILES = {"./ops/prometheus", "./ops/grafana/provisioning", "./ops/grafana/dashboards"}
 INTERPOLATED = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 # What one broker is told that depends on where it runs, or that only a container has.
 PLACED = {
@@ -35,6 +45,7 @@ NEEDED = {
     "transaction.state.log.replication.factor", "transaction.state.log.min.isr", "offsets.topic.replication.factor",
     "auto.create.topics.enable", "log.message.timestamp.type", "log.retention.ms", "offsets.retention.minutes",
 }  # fmt: skip
+DAY_MS = 86_400_000
 NOT_PROPERTIES = {"KAFKA_HEAP_OPTS"}
 
 
@@ -80,15 +91,44 @@ def properties() -> dict[str, str]:
     }
 
 
+def refused(compose: Any) -> list[str]:
+    """What the compose specification's schema does not allow; the schema is taken from a package that carries it."""
+    carried = distribution("check-jsonschema").locate_file("check_jsonschema/builtin_schemas/vendor/compose-spec.json")
+    schema = json.loads(Path(str(carried)).read_text())
+    validator = validator_for(schema)
+    validator.check_schema(schema)
+    return [f"{error.json_path}: {error.message}" for error in validator(schema).iter_errors(compose)]
+
+
+def test_it_is_what_the_compose_specification_allows() -> None:
+    assert refused(COMPOSE) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("stop_grace_period: 20s", "stop_grace_periods: 20s", "stop_grace_periods"),
+        ("condition: service_healthy", "condition: service_well", "service_well"),
+        ("retries: 12", "retries: [12]", "retries"),
+    ],
+)
+def test_what_the_specification_does_not_allow_is_noticed(right: str, wrong: str, told: str) -> None:
+    text = FILE.read_text()
+    assert right in text
+    found = refused(yaml.safe_load(text.replace(right, wrong)))
+    assert found
+    assert any(told in one for one in found), found
+
+
 def test_it_has_the_parts_that_scoring_needs_and_nothing_obsolete() -> None:
-    assert set(SERVICES) == {"kafka", "valkey", "topics", "scorer", "simulator"}
-    assert set(OURS) == {"topics", "scorer", "simulator"}
+    assert set(SERVICES) == {"kafka", "valkey", "topics"} | SCORING | SIMULATING | WATCHING
+    assert set(OURS) == {"topics"} | SCORING | SIMULATING
     assert "version" not in COMPOSE
 
 
 @every()
 def test_an_image_is_pinned_to_a_whole_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
 
 
 def test_one_service_builds_the_image_of_ours_and_the_others_wait_for_it() -> None:
@@ -110,7 +150,7 @@ def test_the_image_is_of_the_projects_version() -> None:
 def test_a_service_waits_only_for_what_can_come_true(name: str) -> None:
     for needed, how in SERVICES[name].get("depends_on", {}).items():
         other = SERVICES[needed]
-        assert not other.get("profiles"), f"{needed} is not always there"
+        assert other.get("profiles") in (None, SERVICES[name].get("profiles")), f"{needed} is not always there"
         match how["condition"]:
             case "service_healthy":
                 assert "test" in other["healthcheck"]
@@ -125,6 +165,27 @@ def test_a_server_is_asked_whether_it_is_healthy_and_gets_the_time_to_be(name: s
     check = SERVICES[name]["healthcheck"]
     assert seconds(check["timeout"]) <= seconds(check["interval"])
     assert seconds(check["start_period"]) + check["retries"] * seconds(check["interval"]) >= 60
+
+
+@every(SCORING)
+def test_a_scorer_is_asked_whether_it_is_ready_by_a_command_of_its_own(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    kind, program, *words = check["test"]
+    assert (kind, program) == ("CMD", "streaminfer"), "no shell, and the image has no curl"
+    path, flags = parsed(words)
+    assert (path, flags["alive"]) == (["health"], False)
+    assert seconds(check["timeout"]) > ask.PATIENCE_S, "its own patience ends first, and it says what is wrong"
+    assert seconds(check["timeout"]) <= seconds(check["interval"])
+    assert seconds(check["start_period"]) >= 60
+
+
+@every(SCORING)
+def test_what_a_scorer_observes_is_for_the_other_containers_alone(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    observed = Settings(kafka="k:1", redis="redis://r:1", observe=environment["STREAMINFER_OBSERVE"]).observe
+    assert observed.rpartition(":")[0] == "0.0.0.0"
+    assert "ports" not in SERVICES[name]
+    assert environment["STREAMINFER_LOG_FORMAT"] == "json"
 
 
 @every()
@@ -155,8 +216,12 @@ def test_ours_can_write_to_tmp_and_nowhere_else(name: str) -> None:
 def test_only_named_volumes_are_mounted_and_each_is_declared(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source, _, target = volume.partition(":")
-        assert source in COMPOSE["volumes"]
         assert target.startswith("/")
+        if source in FILES:  # of this project, to be read
+            assert (PROJECT / source).is_dir()
+            assert target.endswith(":ro")
+        else:
+            assert source in COMPOSE["volumes"]
 
 
 @every()
@@ -175,14 +240,23 @@ def test_the_environment_is_text_for_yaml_would_rewrite_numbers_and_booleans(nam
 @every(OURS)
 def test_a_command_of_ours_is_one_that_the_command_line_takes(name: str) -> None:
     path, flags = parsed(OURS[name]["command"])
-    expected = {"topics": ["topics", "apply"], "scorer": ["run"], "simulator": ["produce"]}
-    assert path == expected[name]
-    if name == "scorer":
+    assert path == (["topics", "apply"] if name == "topics" else ["run"] if name in SCORING else ["produce"])
+    if name in SCORING:
         assert flags["pipeline"] in PIPELINES
         assert not flags["until_end"]
-    if name == "simulator":
+    if name in SIMULATING:
         assert flags["simulate"]
         assert flags["topic"] in {pipeline.source.name for pipeline in PIPELINES.values()}
+
+
+def test_what_is_simulated_is_what_is_scored_and_the_outcomes_come_first() -> None:
+    scored = {PIPELINES[parsed(OURS[name]["command"])[1]["pipeline"]].source.name for name in SCORING}
+    flags = {found["topic"]: found for name in SIMULATING for found in [parsed(OURS[name]["command"])[1]]}
+    assert set(flags) == scored == {"payments", "payments.labels"}
+    payments, outcomes = flags["payments"], flags["payments.labels"]
+    assert payments["rate"] == outcomes["rate"], "one of them would run away from the other"
+    days_early = LABEL_DELAY_MS / DAY_MS + (outcomes["start_day"] or 0) - payments["start_day"]
+    assert days_early >= 1, "answers would be marked behind"
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:
@@ -199,33 +273,55 @@ def test_a_variable_of_ours_is_a_setting(name: str, variable: str) -> None:
 def test_addresses_name_a_service_and_a_port_it_listens_on(name: str) -> None:
     environment = OURS[name]["environment"]
     assert f"INSIDE://{environment['STREAMINFER_KAFKA']}" in properties()["advertised.listeners"].split(",")
-    if name == "scorer":
+    if name in SCORING:
         assert environment["STREAMINFER_REDIS"] == "redis://valkey:6379/0"
     assert set(re.findall(r"(?:^|//)(\w+):", " ".join(environment.values()))) <= {*SERVICES}
 
 
-def test_the_scorer_can_be_scaled() -> None:
+@every(SCORING)
+def test_what_scores_can_be_scaled(name: str) -> None:
     """Each container is its own host, and a host's name makes the instance's."""
-    scorer = SERVICES["scorer"]
+    scorer = SERVICES[name]
     assert not {"container_name", "hostname", "ports", "network_mode", "uts"} & set(scorer)
     assert parsed(scorer["command"])[1]["instance"] is None
 
 
-def test_the_simulator_cannot_be_scaled_and_is_there_only_when_asked_for() -> None:
-    assert SERVICES["simulator"]["profiles"] == ["simulate"]
-    assert SERVICES["simulator"]["container_name"]
-    assert all("profiles" not in service for name, service in SERVICES.items() if name != "simulator")
+def test_simulators_cannot_be_scaled_and_are_there_only_when_asked_for() -> None:
+    assert all(SERVICES[name]["profiles"] == ["simulate"] for name in SIMULATING)
+    assert len({SERVICES[name]["container_name"] for name in SIMULATING}) == len(SIMULATING)
+    assert all(SERVICES[name]["profiles"] == ["watch"] for name in WATCHING)
+    assert all("profiles" not in service for name, service in SERVICES.items() if name not in SIMULATING | WATCHING)
 
 
-def test_a_scorer_that_is_told_to_stop_gets_the_time_to_finish_its_transaction() -> None:
-    grace = seconds(SERVICES["scorer"]["stop_grace_period"])
+def test_prometheus_asks_each_scorer_where_it_observes() -> None:
+    (job,) = yaml.safe_load((PROJECT / "ops" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    (names,) = job["dns_sd_configs"]
+    assert set(names["names"]) == SCORING
+    assert {SERVICES[name]["environment"]["STREAMINFER_OBSERVE"] for name in SCORING} == {f"0.0.0.0:{names['port']}"}
+
+
+def test_grafana_finds_prometheus_and_the_dashboards() -> None:
+    grafana, provisioning = SERVICES["grafana"], PROJECT / "ops" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (files,) = yaml.safe_load((provisioning / "dashboards" / "files.yml").read_text())["providers"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in grafana["volumes"]}
+    folder = PROJECT / mounted[files["options"]["path"]]
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (folder / home.name).is_file()
+
+
+@every(SCORING)
+def test_a_scorer_that_is_told_to_stop_gets_the_time_to_finish_its_transaction(name: str) -> None:
+    grace = seconds(SERVICES[name]["stop_grace_period"])
     assert grace > LEAVE_S
     assert grace > Settings.model_fields["commit_deadline_s"].default
     assert grace * 1000 > Settings.model_fields["transaction_timeout_ms"].default
 
 
-def test_a_scorer_that_gives_up_is_not_started_for_ever() -> None:
-    assert re.fullmatch(r"on-failure:\d", SERVICES["scorer"]["restart"])
+@every(SCORING)
+def test_a_scorer_that_gives_up_is_not_started_for_ever(name: str) -> None:
+    assert re.fullmatch(r"on-failure:\d", SERVICES[name]["restart"])
 
 
 def test_kafka_is_told_what_the_local_one_is_told() -> None:

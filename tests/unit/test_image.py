@@ -29,6 +29,7 @@ MAKE_AGAIN = (
     "Make it again: uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "
     "--constraint ops/requirements.lock pyproject.toml -o ops/requirements-run.lock"
 )
+MADE_HERE = (PROJECT / "models" / "recommendation" / "1" / "model.yaml").is_file()  # from data that ops/setup fetches
 OF_THE_IMAGE = re.compile(r"(?<![\w./-])/(?=(?:opt|srv|build)/)")
 
 
@@ -191,14 +192,17 @@ import importlib, pkgutil, sys
 import app, schemas
 for package in (app, schemas):
     for room in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not room.name.endswith("__main__"):
+        # The image scores: the monitor's packages are not in it.
+        if not room.name.endswith("__main__") and not room.name.startswith("app.monitor."):
             importlib.import_module(room.name)
-from app.inference.model import load_model, newest_version
+from app.inference.load import load
+from app.inference.serving import serving
 from app.pipelines import PIPELINES
 from app.settings import load_settings
 models = load_settings(kafka="kafka:1", redis="redis://valkey").models
 for pipeline in PIPELINES.values():
-    print(load_model(newest_version(models, pipeline.model), pipeline.features).ref)
+    if pipeline.model is not None and (models / pipeline.model_name).is_dir():
+        print(load(serving(pipeline, models, {}), pipeline.features).ref)
 files = {getattr(m, "__file__", None) for n, m in sys.modules.items() if n.split(".")[0] in ("app", "schemas")}
 print(*files - {None})
 """
@@ -206,6 +210,7 @@ print(*files - {None})
     assert done.returncode == 0, done.stderr
     *models, modules = done.stdout.splitlines()
     assert "fraud@1" in models
+    assert ("recommendation@1" in models) is MADE_HERE, "it is in the image where ops/setup could make it"
     assert all(module.startswith(str(image.root / "srv")) for module in modules.split())
 
 
@@ -218,7 +223,10 @@ def test_the_process_of_a_worker_is_found_from_any_folder(image: Image, tmp_path
 def test_it_holds_what_runs_and_nothing_else(image: Image) -> None:
     sources = image.root / "srv" / "streaminfer"
     assert {one.name for one in sources.iterdir()} == {"app", "schemas", "models", "pyproject.toml", "LICENSE"}
-    assert {one.name for one in (sources / "models").rglob("*") if one.is_file()} == {"model.onnx", "model.yaml"}
+    models = {one.relative_to(sources).as_posix() for one in (sources / "models").rglob("*") if one.is_file()}
+    made = {f"models/recommendation/1/{name}" for name in ("model.onnx", "model.yaml", "items.txt")}
+    kept = {f"models/fraud/{version}/{name}" for version in (1, 2) for name in ("model.onnx", "model.yaml")}
+    assert models == kept | (made if MADE_HERE else set())
     assert {one.name for one in image.root.iterdir()} == {"opt", "srv"}
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from app.contracts.compile import compile_contract
 from app.errors import Refused
 from app.features.lookups import Field, Lookup
-from app.features.views import Window
+from app.features.window import Window
 from app.inference.manifest import read_manifest
-from app.inference.model import newest_version
+from app.inference.serving import serving
 from app.pipeline import Pipeline
 from app.pipelines import PIPELINES, pipeline_named
 from app.pipelines.fraud import FRAUD, of_payment
@@ -110,7 +110,7 @@ def test_state_is_named_by_what_its_view_means_and_not_by_words_for_people() -> 
 
 
 def test_what_the_fraud_pipeline_gives_is_what_the_answers_list_and_the_model_takes() -> None:
-    model = read_manifest(newest_version(PROJECT / "models", FRAUD.model))
+    model = read_manifest(serving(FRAUD, PROJECT / "models", {}))
     assert FRAUD.features == tuple(FraudFeatures.model_fields)
     assert FRAUD.features == model.inputs[0].features
     assert len(FRAUD.features) == 15

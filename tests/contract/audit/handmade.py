@@ -26,11 +26,11 @@ class HandmadeLog:
             FRAUD,
             name=f"audited-{base.split('.')[1]}",
             source=replace(FRAUD.source, name=base),
-            answers=replace(FRAUD.answers, name=f"{base}.scored"),
+            answers=replace(FRAUD.answering, name=f"{base}.scored"),
             partitions=2,
         )
         self.settings = Settings(kafka=kafka, redis="redis://127.0.0.1:1/0", home=home)
-        self.source, self.scored, self.dead = base, self.pipeline.answers.name, self.pipeline.dead_letters
+        self.source, self.scored, self.dead = base, self.pipeline.answering.name, self.pipeline.dead_letters
         self._admin = AdminClient({"bootstrap.servers": kafka})
         self._plain = Producer({"bootstrap.servers": kafka})
         self._own: Producer | None = None

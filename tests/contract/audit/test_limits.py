@@ -66,7 +66,7 @@ def test_records_that_are_deleted_while_they_are_read_make_no_verdict(log: Handm
 
 
 def test_a_topic_that_is_not_there_is_refused_with_what_creates_it(log: HandmadeLog) -> None:
-    elsewhere = replace(log.pipeline, answers=replace(log.pipeline.answers, name=f"{log.source}.none"))
+    elsewhere = replace(log.pipeline, answers=replace(log.pipeline.answering, name=f"{log.source}.none"))
     with pytest.raises(Refused, match=r"There is no topic .*\.none: `streaminfer topics apply`"):
         audit(log.settings, elsewhere)
 

@@ -138,3 +138,66 @@ def test_progress_ends_at_the_whole(log: HandmadeLog) -> None:
     audit(log.settings, log.pipeline, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (told[-1][1], told[-1][1])
     assert told == sorted(told)
+
+
+def try_of(
+    log: HandmadeLog, offset: int, attempt: bytes, pipeline: bytes | None = None
+) -> list[tuple[str, bytes | None]]:
+    signed = [] if pipeline is None else [("pipeline", pipeline)]
+    return [("source", f"{log.source}/0/{offset}".encode()), ("attempt", attempt), *signed]
+
+
+def test_a_letter_that_was_tried_again_is_no_final_answer(log: HandmadeLog) -> None:
+    log.inputs(4)
+    log.answer([0, 1])
+    log.answer([2, 3], topic=log.dead)
+    log.write(try_of(log, 2, b"2"))
+    log.write(try_of(log, 3, b"2"), topic=log.dead)
+    log.write(try_of(log, 3, b"3"), topic=log.dead)
+    log.commit(4)
+    result = judged(log)
+    assert result.ok
+    assert (result.inputs, result.predictions, result.dead_letters) == (4, 3, 1)
+    assert (result.redriven, result.parked) == (3, 1)
+
+
+def test_a_try_whose_one_before_left_no_letter_is_unexplained_and_two_of_one_try_are_duplicated(
+    log: HandmadeLog,
+) -> None:
+    log.inputs(3)
+    log.answer([0, 1, 2], topic=log.dead)
+    log.write(try_of(log, 0, b"3"))
+    log.write(try_of(log, 1, b"2"))
+    log.write(try_of(log, 1, b"2"), topic=log.dead)
+    log.write(try_of(log, 2, b"two"))
+    log.commit(3)
+    result = judged(log)
+    assert wrongs(result) == (0, 1, 2)
+    assert result.duplicated_examples == (f"{log.source}/0/1",)
+    assert f"{log.source}/0/0 is answered at try 3, and try 2 left no letter" in result.unexplained_examples
+
+
+def test_letters_of_another_pipeline_are_not_counted(log: HandmadeLog) -> None:
+    log.inputs(2)
+    log.answer([0, 1])
+    log.write(try_of(log, 0, b"1", b"another"), topic=log.dead)
+    log.write([("pipeline", b"another"), *try_of(log, 1, b"1")], topic=log.dead)  # the record's own header says nothing
+    log.commit(2)
+    result = judged(log)
+    assert wrongs(result) == (0, 1, 0)
+    assert result.duplicated_examples == (f"{log.source}/0/1",)
+
+
+def test_a_replay_into_the_live_topic_is_neither_an_answer_nor_a_second_one(log: HandmadeLog) -> None:
+    log.inputs(4)
+    log.answer([0, 1])
+    log.answer([2], topic=log.dead)
+    for offset in range(4):
+        log.write([*try_of(log, offset, b"1"), ("replay", b"1f0c2a9b")])
+    log.write([*try_of(log, 2, b"1"), ("replay", b"1f0c2a9b")], topic=log.dead)
+    log.write([("replay", b"theirs"), *try_of(log, 2, b"2")])  # the record's own header says nothing
+    log.commit(4)
+    result = judged(log)
+    assert wrongs(result) == (1, 0, 0)
+    assert result.missing_examples == (f"{log.source}/0/3",)
+    assert (result.inputs, result.predictions, result.dead_letters, result.redriven) == (4, 3, 0, 1)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.local.leash import Leash
+from app.local.stack import Stack
 from app.replay.log import Log
 from app.settings import Settings, home_folder
 from app.simulate.payments import Payments, simulate
 from app.stream.topics import Topics
+from tests.contract.cli.shell import Shell
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,20 @@ def new_topic(make_topic: Callable[..., str], settings: Settings) -> Callable[..
 def payments() -> Payments:
     """Kept where the commands keep them: nobody waits twice."""
     return simulate(cache=home_folder() / "cache")
+
+
+@pytest.fixture(scope="module")
+def new_shell(new_stack: Callable[[], Stack], leash: Leash, payments: Payments) -> Iterator[Callable[[], Shell]]:
+    """Makes shells on servers that are up, with no topic; the simulation is not made again for them."""
+    stacks: list[Stack] = []
+
+    def make() -> Shell:
+        stack = new_stack()
+        (stack.home / "cache").symlink_to(home_folder() / "cache")
+        stack.up(leash=leash)
+        stacks.append(stack)
+        return Shell(stack, leash)
+
+    yield make
+    for stack in stacks:
+        stack.down()

@@ -5,75 +5,30 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from confluent_kafka import murmur2
 
 from app.local.leash import Leash
-from app.local.stack import Stack
-from app.replay.log import Log
-from app.settings import Settings, home_folder
+from app.replay.group import Group
+from app.settings import Settings
 from app.simulate.payments import Payments
 from app.simulate.resume import Simulation
+from tests.contract.cli.shell import PROGRESS, Shell
 from tests.contract.loop.rig import wait_for
 from tests.payments import payment
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
-CSV_HEADER = "terminal_id,terminal_count_1d,terminal_risk_1d,terminal_count_7d,terminal_risk_7d,terminal_count_30d,"
 GOOD, BAD = payment(), [b"not json", b"", payment(amount_cents=-1), b"\xff", payment(customer_id=...)]
 
 
-class Shell:
-    """Runs commands on one home, with no setting but that."""
-
-    def __init__(self, stack: Stack, leash: Leash) -> None:
-        self.stack = stack
-        self._leash = leash
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMINFER_")}
-        self.environment = {**kept, "STREAMINFER_HOME": str(stack.home)}
-
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "app.cli.main", *arguments]
-        return self._leash.popen(argv, env=self.environment, **options)
-
-    def run(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[str, str]:
-        """Standard output and standard error of a command that exits with `code`."""
-        argv = [sys.executable, "-m", "app.cli.main", *arguments]
-        done = subprocess.run(argv, input=stdin, capture_output=True, env=self.environment, timeout=120, check=False)
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert done.returncode == code, f"{arguments} exited with {done.returncode}:\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out, err
-
-    def json(self, *arguments: str, **options: Any) -> Any:
-        return json.loads(self.run(*arguments, "--json", **options)[0])
-
-    def sent(self, topic: str) -> int:
-        """How many records a topic of no transactions has."""
-        endpoints = self.stack.endpoints()
-        assert endpoints is not None
-        with contextlib.closing(Log(Settings(kafka=endpoints.kafka, redis="-"), "test", patience_s=20.0)) as log:
-            return sum(log.ends(topic, log.partitions(topic), settled=False).values())
-
-    def records(self, topic: str) -> list[dict[str, Any]]:
-        out, _ = self.run("tail", topic, "--from", "beginning", "--until-end", "--json")
-        return [json.loads(line) for line in out.splitlines()]
-
-
 @pytest.fixture(scope="module")
-def shell(new_stack: Callable[[], Stack], leash: Leash, payments: Payments) -> Iterator[Shell]:
-    """Servers that are up, with no topic; the simulation is not made again for them."""
-    stack = new_stack()
-    (stack.home / "cache").symlink_to(home_folder() / "cache")
-    stack.up(leash=leash)
-    yield Shell(stack, leash)
-    stack.down()
+def shell(new_shell: Callable[[], Shell]) -> Shell:
+    return new_shell()
 
 
 def test_up_finds_what_is_up_and_prints_exactly_where(shell: Shell) -> None:
@@ -81,7 +36,7 @@ def test_up_finds_what_is_up_and_prints_exactly_where(shell: Shell) -> None:
     assert endpoints is not None
 
     assert shell.json("up") == {"kafka": endpoints.kafka, "redis": endpoints.redis}
-    assert {server["alive"] for server in shell.json("status")} == {True}
+    assert {server["alive"] for server in shell.json("status")["servers"]} == {True}
 
 
 def test_nothing_is_sent_to_or_scored_from_topics_that_are_not_there(shell: Shell) -> None:
@@ -96,7 +51,7 @@ def test_topics_are_made_once(shell: Shell) -> None:
     names = ["payments", "payments.scored", "payments.dead"]
 
     assert [(t["topic"], t["did"]) for t in shell.json("topics", "apply", "fraud")] == [(n, "created") for n in names]
-    assert {t["did"] for t in shell.json("topics", "apply")} == {"unchanged"}
+    assert {t["did"] for t in shell.json("topics", "apply", "fraud")} == {"unchanged"}
     assert shell.json("topics", "list") == [{"topic": name, "partitions": 6} for name in sorted(names)]
 
 
@@ -126,6 +81,7 @@ def test_raw_lines_are_sent_whatever_they_are_and_become_dead_letters(shell: She
     assert "not json" not in log
     assert shell.json("audit", "fraud") == {
         "inputs": 9, "predictions": 4, "dead_letters": 5, "missing": 0, "duplicated": 0, "unexplained": 0,
+        "redriven": 0, "parked": 0,
     }  # fmt: skip
 
 
@@ -138,24 +94,22 @@ def test_an_answer_that_nobody_asked_for_fails_the_audit(shell: Shell) -> None:
     assert "payments.scored/" in out
 
 
-def test_features_are_loaded_and_shown(shell: Shell, tmp_path: Path) -> None:
+def test_what_is_folded_of_an_entity_is_shown(shell: Shell) -> None:
     shell.run("features", "get", "terminal", "3156", code=1)
-    file = tmp_path / "terminals.csv"
-    file.write_text(f"{CSV_HEADER}terminal_risk_30d\n3156,1,2,3,4,5,0.5\n")
-    done = shell.json("features", "load", "terminal", "--file", str(file))
+    shell.run("topics", "apply")
+    paid, known = 1_522_540_831_000, 1_523_145_631_000
+    label = {"payment_id": "1", "terminal_id": "3156", "payment_time_ms": paid, "known_at_ms": known, "fraud": True}
+    shell.run("produce", "payments.labels", stdin=json.dumps(label).encode())
+    assert "1 record answered" in shell.run("run", "fraud-labels", "--until-end")[0]
 
-    found = shell.json("features", "get", "terminal", "3156")
-    assert (done["rows"], found["build"]) == (1, done["build"])
-    assert found["values"]["terminal_risk_30d"] == 0.5
-    _, why = shell.run("features", "get", "terminal", "9", code=1)
-    assert "has nothing of 9" in why
+    found = shell.json("features", "get", "terminal", "3156")["state"]
+    assert (found["outcomes"], found["as_of_newest"]["terminal_risk_30d"]) == (1, 1.0)
+    other = next(str(i) for i in range(99) if murmur2(str(i).encode(), 6) == murmur2(b"3156", 6))
+    _, why = shell.run("features", "get", "terminal", other, code=1)
+    assert f"has nothing of {other}" in why
     state = shell.json("features", "get", "customer", "596")
     assert (state["partition"], state["state"]["events"]) == (2, 4)
     assert "customer_count_1d: 4" in shell.run("features", "get", "customer", "596")[0]
-    file.write_text(file.read_text() + "7,1,2,3,4,5,nan\n")
-    _, why = shell.run("features", "load", "terminal", "--file", str(file), code=1)
-    assert "line 3" in why
-    assert shell.json("features", "get", "terminal", "3156")["build"] == done["build"]
 
 
 def test_a_simulation_that_was_killed_goes_on_and_every_event_is_there_once(shell: Shell, payments: Payments) -> None:
@@ -189,7 +143,8 @@ def test_ctrl_c_tells_how_much_was_sent(shell: Shell) -> None:
     process.send_signal(signal.SIGINT)
     out, why = process.communicate(timeout=30)
 
-    assert (process.returncode, why) == (130, b"")
+    told = [line for line in why.splitlines() if not line.startswith(b"Sending to payments ...")]  # progress, if slow
+    assert (process.returncode, told) == (130, [])
     assert json.loads(out)["sent"] == shell.sent("payments") - before
 
 
@@ -251,7 +206,7 @@ def test_a_run_waits_for_a_kafka_that_is_away_and_says_so_once(shell: Shell, lea
     assert "`streaminfer up`" in why
     process = shell.start("run", "fraud", "--until-end", *where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    told = process.stderr.readline().decode()
+    told = next(line for line in map(bytes.decode, process.stderr) if not PROGRESS.match(line))
     shell.stack.up(leash=leash)
     out, why_bytes = process.communicate(timeout=120)
 
@@ -264,4 +219,48 @@ def test_a_run_waits_for_a_kafka_that_is_away_and_says_so_once(shell: Shell, lea
 
 def test_down_stops_what_up_started(shell: Shell) -> None:
     assert set(shell.json("down")["stopped"]) == {"kafka-1", "redis"}
-    assert {server["alive"] for server in shell.json("status", code=1)} == {False}
+    assert {server["alive"] for server in shell.json("status", code=1)["servers"]} == {False}
+
+
+def test_a_run_that_was_named_keeps_its_place_for_a_session_and_any_other_gives_it_up(
+    new_shell: Callable[[], Shell],
+) -> None:
+    shell = new_shell()
+    shell.environment |= {"STREAMINFER_SESSION_TIMEOUT_MS": "100000"}
+    shell.run("topics", "apply")
+    shell.run("produce", "payments", "--simulate", "--count", "500")
+    ended: dict[str, list[str]] = {}
+    for name in ("named", ""):
+        words = ["--instance", name] if name else []
+        running = shell.start("run", "fraud", "--json", *words, stdout=subprocess.PIPE)
+        assert running.stdout is not None
+        assert any(b'"live"' in line for line in running.stdout)
+        running.terminate()
+        running.communicate(timeout=60)
+        ended[name] = members(shell)
+        if name:  # the same again, and now for good
+            shell.run("run", "fraud", "--until-end", *words)
+    assert ended == {"named": ["fraud.named-0"], "": []}
+
+
+def members(shell: Shell) -> list[str]:
+    """Who is in the group of the pipeline fraud."""
+    endpoints = shell.stack.endpoints()
+    assert endpoints is not None
+    settings = Settings(kafka=endpoints.kafka, redis="-")
+    with contextlib.closing(Group(settings, "fraud", patience_s=20.0)) as group:
+        return group.members()
+
+
+def test_two_runs_until_the_end_share_the_partitions_and_both_end(new_shell: Callable[[], Shell]) -> None:
+    shell = new_shell()
+    shell.run("topics", "apply")
+    shell.run("produce", "payments", "--simulate", "--count", "3000")
+    lasting = shell.start("run", "fraud", "--json", stdout=subprocess.PIPE)
+    assert lasting.stdout is not None
+    assert any(b'"records": 3000' in line for line in lasting.stdout)
+    shell.run("run", "fraud", "--until-end", "--workers", "2")
+    assert lasting.poll() is None
+    lasting.terminate()
+    lasting.communicate(timeout=60)
+    assert shell.json("audit", "fraud")["missing"] == 0

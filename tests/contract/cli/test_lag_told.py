@@ -94,13 +94,14 @@ def test_the_command_tells_a_person_and_a_program(source: LaggingInput, monkeypa
 
     told = CliRunner().invoke(cli, ["lag", "fraud", *where])
     assert told.exit_code == 0
-    head, first, second, total, verdict = told.stdout.splitlines()
+    head, first, second, total, verdict, wanted = told.stdout.splitlines()
     assert head.split() == ["PARTITION", "LAG", "BEHIND", "WAITED", "HELD", "OWNER"]
     assert first.split()[:4] == ["0", "3", "2.0", "s"]
     assert "2 for" in second
     assert first.endswith("nobody")
     assert total.split()[:2] == ["total", "3"]
     assert "nobody owns partitions 0, 1" in verdict
+    assert "1 worker wanted" in wanted
 
     by_name = CliRunner().invoke(cli, ["lag", "fraud", "--json", *where])
     assert json.loads(by_name.stdout)["lag"] == 3
@@ -111,10 +112,7 @@ def test_without_a_name_all_pipelines_are_told_and_one_without_topics_hides_no_o
     source: LaggingInput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = replace(source.pipeline, name="lost", source=replace(FRAUD.source, name="nowhere"))
-    for name in list(PIPELINES):
-        monkeypatch.delitem(PIPELINES, name)
-    monkeypatch.setitem(PIPELINES, "lost", lost)
-    monkeypatch.setitem(PIPELINES, source.pipeline.name, source.pipeline)
+    monkeypatch.setattr("app.pipelines.PIPELINES", {"lost": lost, source.pipeline.name: source.pipeline})
 
     told = CliRunner().invoke(cli, ["lag", "--json", "--kafka", source.settings.kafka])
     assert told.exit_code == 1
@@ -136,7 +134,7 @@ def test_a_kafka_that_is_away_is_told_in_one_sentence(settings: Settings, monkey
             group.owners("payments")
     assert time.monotonic() - began < 10.0
 
-    monkeypatch.setattr(lag_of, "__kwdefaults__", {"patience_s": 0.5})
+    monkeypatch.setattr(lag_of, "__kwdefaults__", {"patience_s": 0.5, "count_s": 1.0})
     told = CliRunner().invoke(cli, ["lag", "fraud", "--kafka", "127.0.0.1:1"])
     assert (told.exit_code, told.stdout) == (3, "")
     assert told.stderr.startswith("Kafka ")

@@ -1,4 +1,4 @@
-"""State in the suite's Redis, under names that no other test has."""
+"""State in the suite's Redis, on one server and on a cluster, under names that no other test has."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import replace
 import pytest
 import redis
 
+from app.features.cluster import Cluster
 from app.features.lookups import Field, Lookup
 from app.features.memory import Memory
 from app.features.store import Store, connect
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD
 from tests.contract.features.lossy import LossyWay
-from tests.contract.features.memories import VIEW, owning
+from tests.contract.features.memories import VIEW, memory_of, owning
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as client:
+def client(server_url: str) -> Iterator[redis.Redis]:
+    with connect(server_url) as client:
         yield client
 
 
@@ -42,8 +43,9 @@ def way(redis_url: str) -> Iterator[LossyWay]:
 
 @pytest.fixture
 def lossy_store(way: LossyWay, store: Store, pipeline_name: str) -> Iterator[Store]:
-    """The same keys as `store`, by a way that can lose answers."""
-    store.write(store.marker_key("warm", 0), None, None, [])  # from now on the server knows the script
+    """The same keys as `store`, by a way that can lose answers. Only for tests ON_ONE_SERVER."""
+    assert not isinstance(store.client, Cluster)
+    store.write(store.marker_key("warm", 0, "d"), None, None, [])  # from now on the server knows the script
     with connect(way.url) as client:
         yield Store(client, pipeline_name)
 
@@ -68,11 +70,12 @@ def pipeline(pipeline_name: str) -> Pipeline:
 @pytest.fixture
 def lookup(pipeline: Pipeline, client: redis.Redis) -> Iterator[Lookup]:
     (lookup,) = pipeline.lookups
+    assert isinstance(lookup, Lookup)
     yield lookup
-    for key in list(client.scan_iter(match=f"lookup/{lookup.name}/*")):
-        client.delete(key)
+    for pattern in (f"{lookup.rows}*", f"{lookup.tag}/*"):
+        client.delete(*client.scan_iter(match=pattern), "none")
 
 
 @pytest.fixture
 def memory(pipeline: Pipeline, store: Store, lookup: Lookup) -> Memory:
-    return owning(Memory(pipeline, store), 0, 1)
+    return owning(memory_of(pipeline, store), 0, 1)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+import pytest
+
 FLUSH = b"EVALSHA"
+
+# A way to one node is no way to a cluster.
+ON_ONE_SERVER = pytest.mark.parametrize("server_url", ["one server"], indirect=True)
 
 
 class LossyWay:
@@ -23,6 +29,7 @@ class LossyWay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         self.flushes = 0
+        self.a_byte_each_s = 0.0  # how slow answers come, if they do
         self._until_lost = 0
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._listen)]
@@ -72,4 +79,6 @@ class LossyWay:
                 if lost.is_set():
                     client.shutdown(socket.SHUT_RDWR)
                     return
-                client.sendall(told)
+                for part in (told,) if not self.a_byte_each_s else map(bytes, zip(told, strict=False)):
+                    client.sendall(part)
+                    time.sleep(self.a_byte_each_s)

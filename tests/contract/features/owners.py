@@ -17,7 +17,7 @@ from app.features.held import Flushed, Held
 from app.features.marker import Marker
 from app.features.memory import Memory, Owned
 from app.features.store import PREFIX, Store
-from app.features.views import Window
+from app.features.window import Window
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD
 from tests.payments import NOON_MS, event
@@ -82,7 +82,7 @@ class Owner:
         """Start from the marker and fold what is committed beyond it; from anew if the state moves meanwhile."""
         while True:
             found = Found("payments", "topic-1", 1, 0, committed, 0, len(self.log))
-            markers = self.store.markers("customer", [0])
+            markers = self.store.markers("customer", [0], SMALL.digest(VIEW))
             decision = decide(found, [Wanted(VIEW, SMALL.digest(VIEW))], markers)
             assert isinstance(decision, Resume)
             held = Held(VIEW, 0, self.store, decision.builds[0])
@@ -195,8 +195,8 @@ class Replica:
             copy = self._copies[min(known, len(self._copies) - 1)] if self._copies else {}
             for key in list(self._client.scan_iter(match=self._mine, count=10_000)):
                 self._client.delete(key)
-            if copy:
-                self._client.mset(copy)
+            for name, value in copy.items():
+                self._client.set(name, value)
 
         return take_over
 
@@ -229,7 +229,7 @@ def live(store: MortalStore, log: Sequence[Admitted], lives: Sequence[Life]) -> 
 
 def check_stored(store: Store, log: Sequence[Admitted]) -> None:
     """What is stored is the log folded once, in one go, by one owner that nothing happened to."""
-    (marker,) = store.markers("customer", [0])
+    (marker,) = store.markers("customer", [0], SMALL.digest(VIEW))
     assert marker is not None
     assert marker.next == len(log)
     plain = held_by(store, msgspec.structs.replace(START, build=marker.build))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from app.stream.observe import Step
 from app.stream.process import FENCED
@@ -62,7 +63,7 @@ def test_a_zombie_that_wakes_up_changes_nothing(new_rig: Callable[..., Rig], pro
     rig.produce(500)
     zombie.process.send_signal(signal.SIGCONT)
     rig.produce(500)
-    wait_for("both to share", lambda: share(other, zombie) and bool(zombie.live))
+    wait_for("both to share", lambda: share(other, zombie) and bool(zombie.live), within_s=60)
     assert zombie.end() == 0
     assert other.end() == 0
     rig.finish("a-2")
@@ -79,5 +80,30 @@ def test_a_second_process_of_the_same_slot_ends_the_first_for_good(rig: Rig) -> 
     assert "--instance" in first.fatal
     wait_for("the second to own all", lambda: second.live == ALL)
     assert second.end() == 0
+    rig.finish()
+    rig.check()
+
+
+def test_who_waits_for_a_dead_worker_s_transaction_scores_its_other_partitions_meanwhile(rig: Rig) -> None:
+    rig.produce(600)
+    rig.finish()
+    rig.produce(300)
+    topic = rig.pipeline.source.name
+    dead = Producer({"bootstrap.servers": rig.settings.kafka, "transactional.id": f"dead-{rig.tag}"})
+    dead.init_transactions(30)
+    dead.begin_transaction()
+    where: Any = {"bootstrap.servers": rig.settings.kafka, "group.id": rig.pipeline.name}
+    nobody = Consumer(where)
+    (held,) = nobody.committed([TopicPartition(topic, 0)], 30)
+    dead.send_offsets_to_transaction([held], nobody.consumer_group_metadata(), 30)
+    nobody.close()
+
+    member = rig.member()
+    wait_for("the others to be scored", lambda: member.live == {1, 2})
+    ends = rig.ends()
+    wait_for("all of theirs", lambda: all(member.progress["offsets"].get(str(p), 0) >= ends[p] for p in (1, 2)))
+    assert member.live == {1, 2}
+    dead.abort_transaction(30)
+    wait_for("the partition that was held", lambda: member.live == {0, 1, 2})
     rig.finish()
     rig.check()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,34 +12,25 @@ import redis
 
 from app.local.leash import Leash
 from app.local.stack import Stack
-from app.settings import Settings
 from app.stream.committer import WATCHDOG_EXIT
-from tests.contract.loop.rig import PARTITIONS, Member, Rig, pipeline_of, wait_for
-from tests.contract.loop.servers import bounce_broker, server
+from app.stream.process import FENCED
+from tests.contract.loop.rig import PARTITIONS, Member, Rig, wait_for
+from tests.contract.loop.servers import bounce_broker, rig_on, server
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
 ALL = set(range(PARTITIONS))
+# What the supervisor mends by a start in the same slot: librdkafka overran its own deadline, or the broker has taken a
+# member that joined under a new name for another process (protocol A7).
+MENDED = frozenset({WATCHDOG_EXIT, FENCED})
 
 
 @pytest.fixture
 def frail(new_stack: Callable[[], Stack], leash: Leash) -> Iterator[tuple[Stack, Rig]]:
     """A stack that may be harmed, and a rig on it."""
     stack = new_stack()
-    endpoints = stack.up(leash=leash)
-    tag = uuid.uuid4().hex[:8]
-    settings = Settings(
-        kafka=endpoints.kafka,
-        redis=endpoints.redis,
-        home=stack.home,
-        flush_every_s=0.2,
-        batch_records=100,
-        transaction_timeout_ms=6000,
-        commit_deadline_s=5.0,
-        redis_timeout_s=0.3,
-    )
-    rig = Rig(tag, settings, pipeline_of(tag))
-    rig.make_topics()
+    stack.up(leash=leash)
+    rig = rig_on(stack)
     yield stack, rig
     rig.stop()
     stack.down()
@@ -97,44 +88,56 @@ def test_state_that_vanishes_under_a_worker_is_noticed_and_folded_again(frail: t
     rig.check()
 
 
-@pytest.mark.parametrize("seconds_beyond", [0.5, 9.0], ids=["for a moment", "beyond every deadline"])
-def test_without_kafka_the_loop_waits_says_so_once_and_goes_on(frail: tuple[Stack, Rig], seconds_beyond: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds_beyond", "mended"), [(0.5, frozenset()), (9.0, MENDED)], ids=["for a moment", "beyond every deadline"]
+)
+def test_without_kafka_the_loop_waits_says_so_once_and_goes_on(
+    frail: tuple[Stack, Rig], seconds_beyond: float, mended: frozenset[int]
+) -> None:
+    """Beyond the session's time-out the broker may fence the worker that joins again: then its successor goes on."""
     stack, rig = frail
     rig.produce(3000)
     member = rig.member()
     wait_for("work to begin", lambda: member.progress["records"] > 0)
     broker = server(stack, "kafka")
     os.kill(broker, signal.SIGSTOP)
-    with pytest.raises(AssertionError):  # nothing may end the worker in this time
+    with contextlib.suppress(AssertionError):  # for so long, unless the worker ends
         wait_for("the worker's end", lambda: member.process.poll() is not None, within_s=seconds_beyond)
     os.kill(broker, signal.SIGCONT)
     rig.produce(500)
-    wait_for("all to be scored", lambda: member.live == ALL and _done(rig, member), within_s=60)
-    assert member.end() == 0
+    _goes_on(rig, member, mended)
+    assert _log(member).count("does not initialise the producers") <= 1
     rig.finish()
     rig.check()
 
 
 def test_a_broker_that_dies_and_comes_back_loses_nothing(frail: tuple[Stack, Rig], leash: Leash) -> None:
-    """The watchdog may end the worker, where librdkafka does not keep its own deadline: its successor goes on."""
+    """The worker may end in a way that its supervisor mends: then its successor goes on."""
     stack, rig = frail
     rig.produce(3000)
     member = rig.member()
     wait_for("work to begin", lambda: member.progress["records"] > 0)
     bounce_broker(stack, leash)
     rig.produce(500)
-    wait_for("all to be scored", lambda: member.process.poll() is not None or _done(rig, member), within_s=60)
-    assert member.process.poll() in (None, WATCHDOG_EXIT), member.log
-    if member.process.poll() is None:
-        assert member.end() == 0
+    _goes_on(rig, member, MENDED)
     rig.finish()
     rig.check()
 
 
-def _done(rig: Rig, member: Member) -> bool:
-    assert member.process.poll() is None, (member.fatal, member.log)
+def _goes_on(rig: Rig, member: Member, mended: frozenset[int]) -> None:
+    """It scores all that is there and leaves, or ends with one of the codes that are `mended` by a restart."""
     ends = rig.ends()
-    return all(member.progress["offsets"].get(str(p), -1) >= end for p, end in ends.items())
+    try:
+        wait_for("all to be scored", lambda: member.process.poll() is not None or _done(member, ends), within_s=60)
+    except AssertionError as never:
+        raise AssertionError(f"{never}; it said:\n{_log(member)[-3000:]}\n{member.events[-3:]}") from None
+    code = member.end() if member.process.poll() is None else member.wait()
+    assert code == 0 or code in mended, (code, member.fatal, member.log)
+
+
+def _done(member: Member, ends: dict[int, int]) -> bool:
+    offsets = member.progress.get("offsets", {})
+    return member.live == ALL and all(offsets.get(str(p), -1) >= end for p, end in ends.items())
 
 
 def _log(member: Member) -> str:

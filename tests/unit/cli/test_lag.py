@@ -21,7 +21,7 @@ UNOWNED = replace(CAUGHT_UP, partition=3, owner=None)
 
 
 def of(*partitions: PartitionLag, rebalancing: bool = False) -> PipelineLag:
-    return PipelineLag("fraud", "payments", rebalancing, partitions)
+    return PipelineLag("fraud", "payments", rebalancing, partitions, arriving=12.3456, workers_wanted=1)
 
 
 def told(*partitions: PartitionLag, rebalancing: bool = False) -> str:
@@ -93,6 +93,8 @@ def test_json_has_the_totals_and_every_partition() -> None:
         "seconds_behind_event": 90.0,
         "seconds_behind_append": 0.123,
         "rebalancing": False,
+        "arriving_per_s": 12.346,
+        "workers_wanted": 1,
         "partitions": [
             {
                 "partition": 1, "committed": 7, "end": 9, "lag": 2, "exact": True, "seconds_behind_event": 90.0,

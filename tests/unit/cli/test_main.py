@@ -18,7 +18,7 @@ from app.errors import BatchAborted, Fatal, Fenced, Refused, Unavailable
 
 COMMANDS = (
     "up", "down", "status", "topics apply", "topics list", "produce", "run", "tail", "features get", "features load",
-    "audit", "lag",
+    "audit", "lag", "health",
 )  # fmt: skip
 
 
@@ -98,7 +98,10 @@ def test_the_exit_code_says_whether_the_user_the_service_or_the_answer_is_wrong(
         "produce payments --start-day 1",
         "produce nonsense --kafka 127.0.0.1:1",
         "produce payments.scored --simulate --kafka 127.0.0.1:1",
-        "features get terminal 1 --redis nonsense",
+        "features get terminal 1 --kafka 127.0.0.1:1 --redis nonsense",
+        "health --url nonsense",
+        "run fraud --observe nonsense --kafka 127.0.0.1:1 --redis redis://127.0.0.1:1",
+        "run fraud --log-format nonsense --kafka 127.0.0.1:1 --redis redis://127.0.0.1:1",
     ],
 )
 def test_wrong_use_is_told_and_exits_with_2(arguments: str) -> None:
@@ -116,8 +119,9 @@ def test_wrong_use_is_told_and_exits_with_2(arguments: str) -> None:
         ("produce payments", "kafka"),
         ("audit fraud", "kafka"),
         ("lag fraud", "kafka"),
+        ("health", "kafka"),
         ("run fraud", "kafka and redis"),
-        ("features get terminal 1", "redis"),
+        ("features get terminal 1", "kafka and redis"),
         ("features get customer 1", "kafka and redis"),
     ],
 )
@@ -132,7 +136,9 @@ def test_status_of_a_home_where_nothing_was_started_says_so_and_exits_with_1() -
     assert ran("status")[0] == 1
     code, told, _ = ran("status", "--json")
 
-    assert (code, json.loads(told)) == (1, [])
+    found = json.loads(told)
+    assert (code, found["well"], found["servers"]) == (1, False, [])
+    assert "Run `streaminfer up`" in found["wrong"][0]
 
 
 def test_down_where_nothing_runs_is_no_mistake() -> None:
@@ -145,7 +151,8 @@ def test_down_where_nothing_runs_is_no_mistake() -> None:
         (KafkaException(KafkaError(KafkaError._TRANSPORT)), 3, "Kafka does not answer"),
         (KafkaException(KafkaError(KafkaError._INVALID_ARG)), 2, "The setting kafka or kafka_options is wrong"),
         (redis.ConnectionError("Error 111 connecting"), 3, "Redis does not answer"),
-        (PermissionError(13, "Permission denied", "/there"), 1, "/there: Permission denied."),
+        (PermissionError(13, "Permission denied", "/there"), 2, "/there: Permission denied."),
+        (OSError(28, "No space left on device", "/there"), 1, "/there: No space left on device."),
     ],
 )
 def test_what_no_room_has_put_into_words_becomes_a_sentence(

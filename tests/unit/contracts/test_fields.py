@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model, fiel
 
 from app.contracts.compile import compile_contract
 from app.errors import Refused
-from schemas.fields import INPUT
+from schemas.fields import INPUT, OUTPUT
 
 
 class Node(BaseModel):
@@ -71,6 +71,38 @@ def test_the_closed_list_is_compiled(field: Any, good: bytes, bad: bytes) -> Non
     assert contract.encode(contract.decode(b'{"x":%b}' % good)).startswith(b'{"x":')
     with pytest.raises(ValueError):  # noqa: PT011
         contract.decode(b'{"x":%b}' % bad)
+
+
+class Leaf(BaseModel):
+    model_config = OUTPUT
+    name: Annotated[str, Field(min_length=1, max_length=3)]
+    weight: Annotated[float, Field(ge=0)]
+
+
+def test_a_list_of_models_is_compiled_with_the_bounds_of_both() -> None:
+    contract = compile_contract(_model((Annotated[list[Leaf], Field(max_length=2)], ...)))
+    assert contract.compiled
+    value = b'{"x":[{"name":"a","weight":0.5},{"name":"b","weight":1.0}]}'
+    event: Any = contract.decode(value)
+    assert [(leaf.name, leaf.weight) for leaf in event.x] == [("a", 0.5), ("b", 1.0)]
+    assert contract.encode(event) == value
+    for bad in (
+        b'{"x":[{"name":"a","weight":0.5},{"name":"b","weight":1.0},{"name":"c","weight":1.0}]}',
+        b'{"x":[{"name":"a","weight":-0.5}]}',
+        b'{"x":[{"name":"abcd","weight":0.5}]}',
+        b'{"x":[{"name":"a"}]}',
+        b'{"x":[{"name":"a","weight":0.5,"more":1}]}',
+        b'{"x":{"name":"a","weight":0.5}}',
+    ):
+        with pytest.raises(ValueError):  # noqa: PT011
+            contract.decode(bad)
+        assert contract.refusal(bad).code in ("wrong-type", "missing-field", "out-of-range", "invalid")
+    assert contract.refusal(b'{"x":[{"name":"abcd","weight":0.5}]}').reason.startswith("The field x[0].name ")
+
+
+def test_a_list_of_models_without_a_largest_length_is_refused() -> None:
+    with pytest.raises(Refused, match="needs a max_length"):
+        compile_contract(_model((list[Leaf], ...)))
 
 
 def test_a_field_that_is_left_out_takes_its_default_and_is_written() -> None:

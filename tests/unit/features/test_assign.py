@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace as replaced
 
 from app.errors import Fatal
-from app.features.assign import Begin, Found, Resume, Wanted, decide, refuse_short_log
+from app.features.assign import Begin, Found, Resume, Wanted, as_planned, decide, refuse_short_log
 from app.features.held import Held
 from app.features.marker import Marker
 from app.features.store import Store, connect
-from app.features.views import Window
+from app.features.window import Window
 from tests.payments import NOON_MS, event
 
 DAY_MS = 86_400_000
@@ -165,3 +165,28 @@ def test_an_event_that_lies_a_horizon_after_the_first_is_answered_whole() -> Non
     horizon_ms = VIEW.within_ms + VIEW.lateness_ms
     assert not young.is_whole(NOON_MS + horizon_ms - 1)
     assert young.is_whole(NOON_MS + horizon_ms)
+
+
+def test_a_state_of_a_replay_begins_where_the_plan_says_and_goes_on_from_its_marker() -> None:
+    assert resumed(as_planned(FOUND, 30, [None]), None).fold_from == 30
+    assert resumed(as_planned(FOUND, 30, [marker(40)]), marker(40)).fold_from == 40
+
+
+@pytest.mark.parametrize(
+    ("found", "fold_from", "told"),
+    [
+        (FOUND, None, "payments/3 is not in the plan of the replay PIPELINE: the topic has more partitions by now"),
+        (replace(FOUND, committed=None), 30, "is not in the plan"),
+        (replace(FOUND, log_start=40), 30, "The offsets 30 to 39 of payments/3 were deleted since the replay was"),
+    ],
+)
+def test_what_a_plan_does_not_have_or_the_log_has_no_more_is_refused(
+    found: Found, fold_from: int | None, told: str
+) -> None:
+    with pytest.raises(Fatal, match=told):
+        as_planned(found, fold_from, [None])
+
+
+def test_a_state_that_a_replay_has_already_needs_nothing_that_is_deleted() -> None:
+    found = replace(FOUND, log_start=40)
+    assert resumed(as_planned(found, 30, [marker(45)]), marker(45)).fold_from == 45

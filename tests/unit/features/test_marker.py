@@ -28,7 +28,7 @@ def test_a_marker_comes_back_as_it_was_and_is_stored_in_the_same_bytes(marker: M
 def test_the_layout_is_what_redis_holds_already() -> None:
     assert MARKER.encode() == (
         b'{"topic_id":"kX-1","partitions":6,"build":"0a1b","digest":"da73","since":17,"next":1234,'
-        b'"newest_ms":1522540831000,"oldest_ms":null}'
+        b'"newest_ms":1522540831000,"oldest_ms":null,"ended":false}'
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import Refused
-from app.local.broker import Broker, new_cluster_id, render, settings
+from app.local.broker import Broker, Outer, new_cluster_id, render, settings
 
 
 def a_cluster(count: int, folder: Path = Path("/home/x")) -> list[Broker]:
@@ -52,3 +52,11 @@ def test_cluster_ids_are_ids_to_kafka_and_never_look_like_an_option() -> None:
     assert len(ids) == 200
     assert {len(one) for one in ids} == {22}
     assert {one[0] for one in ids} == {"B"}
+
+
+def test_one_more_listener_tells_its_clients_another_address_than_its_own() -> None:
+    broker = Broker(1, Path("/home/x"), 21001, 22001, Outer(23001, "127.0.0.1:24001"))
+    told = settings(broker, [broker])
+    assert told["listeners"] == "CLIENT://127.0.0.1:21001,CONTROLLER://127.0.0.1:22001,OUTER://127.0.0.1:23001"
+    assert told["advertised.listeners"] == "CLIENT://127.0.0.1:21001,OUTER://127.0.0.1:24001"
+    assert told["listener.security.protocol.map"] == "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,OUTER:PLAINTEXT"

@@ -7,17 +7,14 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from app.simulate.offline import (
     FEATURES,
     Floats,
     feature_matrix,
     offline_features,
-    terminal_features_at,
-    write_terminal_features,
 )
-from app.simulate.payments import DAY_S, EPOCH_MS, TERMINALS, Payments
+from app.simulate.payments import DAY_S, Payments
 
 DAY_MS = DAY_S * 1_000
 SPANS = ("1DAY_WINDOW", "7DAY_WINDOW", "30DAY_WINDOW")
@@ -89,25 +86,3 @@ def test_the_matrix_has_the_features_in_their_order(features: dict[str, Floats])
     assert matrix.shape == (2, 15)
     assert matrix.dtype == np.float32
     assert matrix[1].tolist() == [np.float32(features[name][1_000_000]) for name in FEATURES]
-
-
-@pytest.mark.parametrize("row", [0, 700_001, 1_500_000])
-def test_a_terminal_as_of_a_payment_is_what_the_payment_saw(
-    row: int, payments: Payments, features: dict[str, Floats]
-) -> None:
-    columns = terminal_features_at(payments, int(payments.time_ms[row]))
-    for name, column in columns.items():
-        assert column[payments.terminal[row]] == features[name][row], name
-
-
-def test_the_file_of_a_nightly_job_has_a_line_for_each_terminal(payments: Payments, tmp_path: Path) -> None:
-    path, at_ms = tmp_path / "terminal.csv", EPOCH_MS + 60 * DAY_MS
-    write_terminal_features(path, at_ms, payments=payments)
-    columns = terminal_features_at(payments, at_ms)
-    with path.open() as file:
-        lines = list(csv.DictReader(file))
-    assert [line["terminal_id"] for line in lines] == [str(terminal) for terminal in range(TERMINALS)]
-    assert list(lines[0]) == ["terminal_id", *(name for name in FEATURES if name.startswith("terminal"))]
-    for name, column in columns.items():
-        assert [float(line[name]) for line in lines] == column.tolist()
-    assert columns["terminal_count_30d"].sum() > TERMINALS

@@ -59,7 +59,7 @@ def test_labels_are_events_of_their_own_topic_only(payments: Payments, simulatio
 
 
 def test_a_topic_without_a_simulation_is_refused_with_those_that_have_one(payments: Payments) -> None:
-    with pytest.raises(Refused, match=r"payments and payments\.labels"):
+    with pytest.raises(Refused, match=r"payments, payments\.labels, interactions"):
         Simulation("payments.scored", payments)
 
 

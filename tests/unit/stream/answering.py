@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.features.held import Held
+from app.features.lookups import Field, Lookup
 from app.features.marker import Marker
 from app.features.memory import Memory, Owned
 from app.features.store import Store, connect
+from app.features.tables import Table
 from app.inference.model import Model
 from app.pipeline import Pipeline
-from app.pipelines.fraud import FRAUD
+from app.pipelines.fraud import FRAUD as FRAUD_AS_OF
 from app.record import Output, Record
 from app.stream.processor import Processor
 from schemas import FraudPrediction
 
+# Its terminal features are a table that a test can fill by hand.
+FRAUD = replace(
+    FRAUD_AS_OF,
+    lookups=(Lookup("terminal", key="terminal_id", fields=tuple(map(Field, FRAUD_AS_OF.lookups[0].columns))),),
+)
+assert FRAUD.event is not None
+EVENT_COLUMNS = FRAUD.event.columns
 SECRET = "hush-7b1e"
 TERMINAL = (3.0, 0.5, 4.0, 0.25, 5.0, 0.125)
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -38,12 +48,20 @@ def tenth_of_amount(rows: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def processor(model: Any = None, pipeline: Pipeline = FRAUD) -> Processor:
-    memory = Memory(pipeline, Store(connect("redis://127.0.0.1:1/0"), pipeline.name))  # which is never asked
+    store = Store(connect("redis://127.0.0.1:1/0"), pipeline.name)  # which is never asked
+    tables = [Table(lookup, store) for lookup in pipeline.lookups if isinstance(lookup, Lookup)]
+    memory = Memory(pipeline, store, readers=tables)
     made = Processor(pipeline, cast("Model", model or StandIn(tenth_of_amount)), memory)
     for partition in range(6):
         marker = Marker("topic-1", 6, "b", "d", since=0, next=0)
         memory.owned[partition] = Owned(tuple(Held(v, partition, memory.store, marker) for v in pipeline.views), 0)
     return made
+
+
+def table_of(processor: Processor) -> Table:
+    (table,) = processor.memory.readers
+    assert isinstance(table, Table)
+    return table
 
 
 def answered(processor: Processor, records: Sequence[Record], *, known: bool = True) -> list[Output]:
@@ -53,7 +71,8 @@ def answered(processor: Processor, records: Sequence[Record], *, known: bool = T
         for held in processor.memory.owned[one.partition].held:
             if one.entity not in held.states:
                 held.take(one.entity, None)
-        for table in processor.memory.tables:
+        if processor.memory.readers:
+            table = table_of(processor)
             table.rows.setdefault(table.lookup.entity(one.event), TERMINAL if known else None)
     return processor.answer(admitted, refused)
 

@@ -13,6 +13,7 @@ import pytest
 
 from app.settings import Settings
 from app.stream import supervisor as supervisor_room
+from app.stream.committer import WATCHDOG_EXIT
 from app.stream.process import FATAL, FENCED
 from app.stream.supervisor import DEATHS, Event, Supervisor
 
@@ -45,11 +46,21 @@ Heard = Callable[[Event], object]
 class Watched:
     """A supervisor of scripts. `on` says what happens when something is told, in the loop's own thread."""
 
-    def __init__(self, folder: Path, body: str, *, workers: int = 1, ends: dict[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        body: str,
+        *,
+        workers: int = 1,
+        ends: dict[int, int] | None = None,
+        site: bool = False,
+        command: tuple[str, ...] = (),
+    ) -> None:
         self.events: list[Event] = []
         self.times: list[float] = []
         self.on: dict[str, Heard] = {}
-        command = (sys.executable, "-S", "-c", SCRIPT + body, str(folder))
+        bare = () if site else ("-S",)  # it starts faster, but has no packages
+        command = command or (sys.executable, *bare, "-c", SCRIPT + body, str(folder))
         settings = Settings(kafka="k:1", redis="redis://r:1", home=folder)
         self.supervisor = Supervisor(
             settings, "fraud", instance="here", workers=workers, ends=ends, tell=self._tell, command=command
@@ -144,20 +155,105 @@ def test_an_exit_code_that_means_nothing_is_a_death(tmp_path: Path) -> None:
     assert "ended with exit code 70" in (watched.supervisor.failure or "")
 
 
+def test_a_worker_counts_as_ended_though_its_child_holds_its_output_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_room, "ECHO_S", 0.1)
+    body = """
+import subprocess
+if life == 1:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    say("child", pid=child.pid)
+    die()
+commit()
+"""
+    watched = Watched(tmp_path, body + STAY)
+    watched.on["progress"] = watched.stop
+    try:
+        assert watched.run() == 0
+        assert len(watched.told("worker")) == 2
+    finally:
+        os.kill(watched.told("child")[0]["pid"], signal.SIGKILL)
+
+
+NOTED = """
+from app.stream.pulse import ALONE, BATCH, Note
+note = Note(job["note"])
+"""
+
+
+def test_what_a_worker_died_of_is_told_to_the_next(tmp_path: Path) -> None:
+    body = """
+say("verdict", verdict=job["verdict"])
+if life < 3: note.write(BATCH, {2: (10, 20)}), sys.exit(3)
+if life == 3: note.write(ALONE, {2: (14, 15)}), sys.exit(3)
+say("progress", batches=1, offsets={"2": 20})
+if life == 4: sys.exit(3)
+"""
+    watched = Watched(tmp_path, NOTED + body + STAY, site=True)
+    watched.on["verdict"] = watched.stop_after("verdict", 5)
+    assert watched.run() == 0
+    verdicts = [event["verdict"] for event in watched.told("verdict")]
+    nothing: dict[str, object] = {"alone": {}, "condemned": []}
+    suspected: dict[str, object] = {"alone": {"2": [10, 20]}, "condemned": []}
+    assert verdicts == [nothing, nothing, suspected, suspected | {"condemned": [[2, 14]]}, nothing]
+
+
+def test_who_overran_the_time_of_a_transaction_blames_no_record(tmp_path: Path) -> None:
+    body = f"note.write(BATCH, {{2: (10, 20)}}), say('verdict', verdict=job['verdict']), sys.exit({WATCHDOG_EXIT})"
+    watched = Watched(tmp_path, NOTED + body, site=True)
+    assert watched.run() == 1
+    assert all(not event["verdict"]["alone"] for event in watched.told("verdict"))
+
+
+def test_one_that_dies_in_the_same_offsets_again_and_again_names_them(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, NOTED + "note.write(BATCH, {2: (10, 20)}), sys.exit(3)", site=True)
+    assert watched.run() == 1
+    assert "while it scored (partition: offsets) 2: 10 to 19" in (watched.supervisor.failure or "")
+
+
+def test_one_that_hangs_is_said_to_have_hung(tmp_path: Path) -> None:
+    watched = Watched(
+        tmp_path, NOTED + "note.write(BATCH, {2: (10, 20)})\nos.kill(os.getpid(), signal.SIGALRM)", site=True
+    )
+    assert watched.run() == 1
+    assert "was ended after 20 s (score_deadline_s) while it scored" in (watched.supervisor.failure or "")
+    watched = Watched(tmp_path, "os.kill(os.getpid(), signal.SIGALRM)")
+    assert watched.run() == 1
+    assert "stood still for 120 s (max_poll_interval_ms) and was ended" in (watched.supervisor.failure or "")
+
+
 def test_a_worker_that_left_by_itself_is_replaced(tmp_path: Path) -> None:
     watched = Watched(tmp_path, "sys.exit(0) if life == 1 else commit()" + STAY)
     watched.on["progress"] = watched.stop
     assert watched.run() == 0
 
 
-@pytest.mark.parametrize("code", [FATAL, FENCED], ids=["fatal", "fenced"])
-def test_what_a_restart_cannot_mend_ends_all_with_the_worker_s_own_words(tmp_path: Path, code: int) -> None:
+@pytest.mark.parametrize(("code", "lives"), [(FATAL, 1), (FENCED, 3)], ids=["fatal", "fenced"])
+def test_what_a_restart_cannot_mend_ends_all_with_the_worker_s_own_words(tmp_path: Path, code: int, lives: int) -> None:
     body = f"if job['slot'].endswith('-1'): wait_for(0), say('fatal', message='It is over.'), sys.exit({code})"
     watched = Watched(tmp_path, body + STAY, workers=2)
     assert watched.run() == 1
     assert watched.supervisor.failure == "It is over."
-    assert len(watched.told("worker")) == 2
-    assert sorted(event["code"] for event in watched.told("ended")) == [0, code]
+    assert len(watched.told("worker")) == 1 + lives
+    assert sorted(event["code"] for event in watched.told("ended")) == [0, *[code] * lives]
+
+
+def test_a_worker_that_was_fenced_once_goes_on(tmp_path: Path) -> None:
+    body = f"if life == 1: say('fatal', message='Another.'), sys.exit({FENCED})\ncommit()"
+    watched = Watched(tmp_path, body + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+    assert watched.supervisor.failure is None
+    assert [event["code"] for event in watched.told("ended")] == [FENCED, 0]
+
+
+def test_a_fence_long_ago_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_room, "FENCES_WITHIN_S", 0.0)
+    watched = Watched(tmp_path, f"sys.exit({FENCED}) if life < 4 else commit()" + STAY)
+    watched.on["progress"] = watched.stop
+    assert watched.run() == 0
+    assert len(watched.told("worker")) == 4
 
 
 @pytest.mark.parametrize("code", [FATAL, FENCED], ids=["fatal", "fenced"])
@@ -165,6 +261,16 @@ def test_a_worker_that_gives_up_without_words_is_named(tmp_path: Path, code: int
     watched = Watched(tmp_path, f"sys.exit({code})")
     assert watched.run() == 1
     assert "fraud.here-0" in (watched.supervisor.failure or "")
+
+
+def test_a_worker_that_does_not_read_its_job_holds_nobody_up(tmp_path: Path) -> None:
+    far = dict.fromkeys(range(10000), 10**9)  # a job that no pipe takes at once
+    watched = Watched(
+        tmp_path, "", workers=2, ends=far, command=(sys.executable, "-S", "-c", "import signal\nsignal.pause()")
+    )
+    watched.on["worker"] = watched.stop_after("worker", 2)
+    assert watched.run() == 0
+    assert [event["code"] for event in watched.told("ended")] == [-signal.SIGTERM] * 2
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
