@@ -7,7 +7,12 @@ eight times as long to make.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import msgspec
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -40,6 +45,19 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     def source(self) -> bytes:
         """The record's address, as the `source` header of its answer carries it."""
         return b"%b/%d/%d" % (self.topic.encode(), self.partition, self.offset)
+
+
+def record_of(topic: str, message: Message) -> Record:
+    """A message of `topic` as a record. The client's types allow for less than what a broker's message has."""
+    got: Any = message
+    return Record(topic, got.partition(), got.offset(), got.timestamp()[1], got.key(), got.value(), got.headers())
+
+
+def headers_of(message: Message) -> Headers | None:
+    """The headers of a message, which the client's types give as any of several shapes."""
+    got: Any = message.headers()
+    headers: Headers | None = got
+    return headers
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -63,7 +63,7 @@ def lag(
     """
     from app.pipelines import PIPELINES, pipeline_named
 
-    chosen = list(PIPELINES.values()) if pipeline is None else [pipeline_named(pipeline)]
+    chosen = PIPELINES if pipeline is None else {pipeline: pipeline_named(pipeline)}
     where = settings(kafka=kafka, home=home, needs="kafka")
     if watch:
         _watch(where, chosen, every, as_json=as_json)
@@ -72,7 +72,7 @@ def lag(
         raise typer.Exit(code)
 
 
-def _watch(where: Settings, chosen: Sequence[Pipeline], every_s: float, *, as_json: bool) -> NoReturn:
+def _watch(where: Settings, chosen: Mapping[str, Pipeline], every_s: float, *, as_json: bool) -> NoReturn:
     """A Kafka that is away is told, and asked again: whoever watches wants to see it come back."""
     while True:
         try:
@@ -85,12 +85,12 @@ def _watch(where: Settings, chosen: Sequence[Pipeline], every_s: float, *, as_js
         time.sleep(every_s)
 
 
-def _measure(where: Settings, chosen: Sequence[Pipeline], *, as_json: bool) -> int:
+def _measure(where: Settings, chosen: Mapping[str, Pipeline], *, as_json: bool) -> int:
     """Tell each pipeline's lag. Gives the exit code."""
     from app.replay.lag import lag_of
 
     refused: Refused | None = None
-    for one in chosen:
+    for called, one in chosen.items():
         try:
             with patience(f"Measuring the lag of {one.name}"):
                 found = lag_of(where, one)
@@ -101,7 +101,7 @@ def _measure(where: Settings, chosen: Sequence[Pipeline], *, as_json: bool) -> i
         if as_json:
             say_json(as_object(found))
         else:
-            _tell(found)
+            _tell(found, called)
     return 0 if refused is None else refused.exit_code
 
 
@@ -125,8 +125,11 @@ def as_object(found: PipelineLag) -> dict[str, Any]:
     }
 
 
-def verdict(found: PipelineLag) -> str:
-    """One sentence: how far the pipeline is behind, and what keeps it from scoring if something does."""
+def verdict(found: PipelineLag, called: str) -> str:
+    """One sentence: how far the pipeline is behind, and what keeps it from scoring if something does.
+
+    `called` is what a command line names it by: a pipeline of one's own is named by its file.
+    """
     name, topic = found.pipeline, found.topic
     behind = f"{name} is {_records(found.lag, found.exact)} behind" if found.lag else f"{name} is caught up"
     if found.unowned and found.rebalancing:
@@ -134,7 +137,7 @@ def verdict(found: PipelineLag) -> str:
     if found.unowned:
         return (
             f"{behind}, but nobody owns {_partitions(found.unowned)} of {topic}, so nothing there is scored: start "
-            f"`streaminfer run {name}`."
+            f"`streaminfer run {called}`."
         )
     hanging = [p for p in found.partitions if p.held and (p.held_seconds is None or p.held_seconds >= HANGS_S)]
     if hanging:
@@ -172,13 +175,13 @@ def row(partition: PartitionLag) -> tuple[Any, ...]:
     return (partition.partition, _number(partition.lag, partition.exact), behind, waited, held, owner)
 
 
-def _tell(found: PipelineLag) -> None:
+def _tell(found: PipelineLag, called: str) -> None:
     total = ("total", _number(found.lag, found.exact), span(found.seconds_behind_event))
     held = sum(partition.held for partition in found.partitions)
     rows = [HEAD, *map(row, found.partitions), (*total, span(found.seconds_behind_append), held or "-", "")]
     for line in table(rows, right=(0, 1, 2, 3, 4)):
         say(line)
-    say(verdict(found))
+    say(verdict(found, called))
     say(
         f"{counted(round(found.arriving), 'record')} a second arrive; "
         f"{counted(found.workers_wanted, 'worker')} wanted (worker_rate, drain_s)."

@@ -114,7 +114,7 @@ def _wrong(servers: Sequence[Server], found: Overview) -> Iterator[str]:
             if not run.well:
                 yield sentence(run)
         if seen.lag is not None and seen.lag.unowned and (seen.workers or _was_run(seen.lag)):
-            yield verdict(seen.lag)
+            yield verdict(seen.lag, seen.name)
         if seen.workers and seen.missing:
             yield f"{seen.name} runs, and {', '.join(seen.missing)} is not there: `streaminfer topics apply`."
 

@@ -70,7 +70,7 @@ def folded(store: Store, view: View, entity: str, *, digest: str, partitions: in
         return Folded(partition, marker.build, marker.next, state)
     raise Refused(
         f"Nothing of partition {partition}, where that entity belongs, is folded into {view.name} as it is declared "
-        f"now: `streaminfer run {store.pipeline}` does it."
+        f"now: run {store.pipeline} first (`streaminfer run`)."
     )
 
 

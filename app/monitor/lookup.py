@@ -19,6 +19,7 @@ from app.features.asof import AsOf
 from app.monitor.seen import FeatureSeen, HeldSeen, PredictionSeen
 from app.monitor.state import State
 from app.monitor.watched import Watched
+from app.record import headers_of
 from app.replay.log import Log, Span
 
 SEARCHED = 50_000
@@ -73,7 +74,6 @@ def _search(log: Log, topic: str, spans: dict[int, Span], wanted: str) -> tuple[
 
 def _seen(state: State, of: Watched, message: Message, said: dict[str, Any]) -> PredictionSeen:
     key: Any = message.key()
-    headers: Any = message.headers() or ()
     model = said.get("model")
     ref = f"{model.get('name')}@{model.get('version')}" if isinstance(model, dict) else ""
     marks = said.get("marks")
@@ -86,7 +86,7 @@ def _seen(state: State, of: Watched, message: Message, said: dict[str, Any]) -> 
         offset=message.offset() or 0,
         appended_ms=message.timestamp()[1],
         key=key.decode("utf-8", "replace") if key is not None else None,
-        headers={name: (value or b"").decode("utf-8", "replace") for name, value in headers},
+        headers={name: (value or b"").decode("utf-8", "replace") for name, value in headers_of(message) or ()},
         model=ref,
         marks=[str(mark) for mark in marks] if isinstance(marks, list) else [],
         held=_held(of, said),

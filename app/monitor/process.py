@@ -46,7 +46,9 @@ def main() -> int:
         handler.addFilter(_is_ours)
     threading.Thread(target=_tether, daemon=True).start()
     try:
-        state = State(settings, [pipeline_named(name) for name in job.pipelines], verdict)
+        pipelines = {name: pipeline_named(name) for name in job.pipelines}
+        called = {pipeline.name: name for name, pipeline in pipelines.items()}
+        state = State(settings, list(pipelines.values()), lambda lag: verdict(lag, called[lag.pipeline]))
         app = monitor_app(settings, state, host=job.host, port=job.port)
     except StreamInferError as error:
         print(mask(str(error)), file=sys.stderr)

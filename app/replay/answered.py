@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from confluent_kafka import Message
 
 from app.errors import Refused
 from app.pipeline import Pipeline
-from app.record import Headers, Record
+from app.record import Record, headers_of, record_of
 from app.replay.audit import source_of
-from app.replay.letters import STRAYS, Address, Letter, attempt_of, is_live, is_of, read_letter, record_of
+from app.replay.letters import STRAYS, Address, Letter, attempt_of, is_live, is_of, read_letter
 from app.replay.log import Log, Span
 from app.settings import Settings
 
@@ -133,14 +133,14 @@ class Answered:
 
     def _take(self, topic: str, message: Message) -> None:
         if topic != self.pipeline.dead_letters:
-            source, headers = source_of(message), cast("Headers", message.headers())
+            source, headers = source_of(message), headers_of(message)
             if not is_live(headers):
                 return  # a replay's answer is one of another run
             # One of a later try may answer a letter that is read next time only.
             if source in self.letters or attempt_of(headers) > 1:
                 self.answered.add(source)
             return
-        record = record_of(message)
+        record = record_of(topic, message)
         if not is_of(self.pipeline, record.headers):
             return
         letter = read_letter(record, self.address)
@@ -193,6 +193,6 @@ class Answered:
         spans = {p: Span(starts[p], self._at[topic][p]) for p in starts}
         for messages in self._log.scan(topic, spans):
             for message in messages:
-                record = record_of(message)
+                record = record_of(topic, message)
                 if is_of(self.pipeline, record.headers):
                     yield record

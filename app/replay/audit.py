@@ -11,13 +11,12 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import Message
 
 from app.errors import Refused, Unavailable
 from app.pipeline import Pipeline
-from app.record import last_header
+from app.record import headers_of, last_header
 from app.replay.letters import attempt_of, is_live, is_of
 from app.replay.log import Log, Span
 from app.replay.tally import Findings, Tally
@@ -185,7 +184,7 @@ class _Audit:
         found: defaultdict[bytes, list[int]] = defaultdict(list)
         strays: list[str] = []
         for record in records:
-            headers: Any = record.headers()
+            headers = headers_of(record)
             if topic == self._pipeline.dead_letters and not is_of(self._pipeline, headers):
                 continue  # another pipeline on the same source wrote it
             if not is_live(headers):
@@ -235,8 +234,7 @@ def _offsets(records: Iterable[Message]) -> dict[int, list[int]]:
 
 def source_of(record: Message) -> bytes:
     """The address of the record that this answers."""
-    headers: Any = record.headers()
-    return last_header(headers, SOURCE.name)
+    return last_header(headers_of(record), SOURCE.name)
 
 
 def _place(record: Message) -> str:

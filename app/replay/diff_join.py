@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from app.errors import Unavailable
-from app.record import last_header
+from app.record import headers_of, last_header
 from app.replay.audit import DIGITS, source_of
 from app.replay.diff_held import Held, Place
 from app.replay.log import Log, Span
@@ -168,8 +168,7 @@ class Join:
             for record in records:
                 place = self._place(record, side)
                 if place is not None:
-                    headers: Any = record.headers()
-                    self._letters[side].put(place, last_header(headers, "code"))
+                    self._letters[side].put(place, last_header(headers_of(record), "code"))
 
     def _joined(self, logs: Sequence[Log], parts: tuple[Mapping[int, Span], Mapping[int, Span]]) -> Iterator[Pair]:
         """The pairs that are whole, of partitions that are read side by side."""
@@ -227,8 +226,7 @@ class Join:
     def _place(self, record: Message, side: int) -> Place | None:
         """The input that this answers, if it is one of those that are compared."""
         replay = self._sides[side].replay
-        headers: Any = record.headers()
-        if replay is not None and last_header(headers, "replay") != replay.encode():
+        if replay is not None and last_header(headers_of(record), "replay") != replay.encode():
             return None
         address, _, digits = source_of(record).rpartition(b"/")
         partition = self._addresses.get(address)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
 from app.contracts.admission import Admission, Admitted
 from app.errors import RecordError
 from app.pipeline import Pipeline
-from app.record import Record
+from app.record import record_of
 from app.replay.log import Log, Span
 from app.settings import Settings
 
@@ -41,7 +41,7 @@ class Events:
     def between(self, partition: int, start: int, end: int) -> Iterator[Read]:
         """The events at [start, end), in order. The last offsets may be markers, which nobody sees."""
         for messages in self.log.scan(self.topic, {partition: Span(start, end)}):
-            yield Read((messages[-1].offset() or 0) + 1, self._admitted(partition, messages))
+            yield Read((messages[-1].offset() or 0) + 1, self._admitted(messages))
 
     def first(self, partition: int, start: int, end: int) -> Admitted | None:
         """The first event at [start, end)."""
@@ -50,14 +50,11 @@ class Events:
                 return read.admitted[0]
         return None
 
-    def _admitted(self, partition: int, messages: Iterable[Message]) -> list[Admitted]:
+    def _admitted(self, messages: Iterable[Message]) -> list[Admitted]:
         admit, topic = self._admission.admit, self.topic
         admitted = []
         for message in messages:
-            key: Any = message.key()
-            value: Any = message.value()
-            headers: Any = message.headers()  # a foreign content-type is refused
-            event = admit(Record(topic, partition, message.offset() or 0, message.timestamp()[1], key, value, headers))
+            event = admit(record_of(topic, message))
             if not isinstance(event, RecordError):
                 admitted.append(event)
         return admitted

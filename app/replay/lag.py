@@ -20,7 +20,7 @@ from confluent_kafka import Message
 from app.contracts.admission import Admission
 from app.errors import RecordError
 from app.pipeline import Pipeline
-from app.record import Record
+from app.record import record_of
 from app.replay.group import Group, Owner
 from app.replay.held import since_ms
 from app.replay.log import Log, Span
@@ -209,7 +209,7 @@ class _Count:
 
     def _time_of_any(self, records: Iterable[Message]) -> int | None:
         for record in records:
-            event = self._admission.admit(_record(record))
+            event = self._admission.admit(record_of(record.topic() or "", record))
             if not isinstance(event, RecordError):
                 return event.time_ms
         return None
@@ -250,10 +250,3 @@ class _Counting:
             if time.monotonic() > deadline:
                 return False
         return True
-
-
-def _record(message: Message) -> Record:
-    key: Any = message.key()
-    value: Any = message.value()
-    place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
-    return Record(*place, message.timestamp()[1], key, value, None)

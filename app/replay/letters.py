@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from confluent_kafka import Message
 
 from app.pipeline import Pipeline
 from app.record import Headers, Record
@@ -120,15 +118,6 @@ def read_letter(record: Record, address: Address) -> Letter:
         "pipeline" in ours,
         problem,
     )
-
-
-def record_of(message: Message) -> Record:
-    """A message of Kafka's client as a record."""
-    key: Any = message.key()
-    value: Any = message.value()
-    headers: Any = message.headers()
-    place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
-    return Record(*place, message.timestamp()[1], key, value, headers)
 
 
 def _problem(ours: dict[str, bytes], topic: str, place: tuple[int, int], address: Address) -> str:

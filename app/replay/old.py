@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from confluent_kafka import Message
 
+from app.record import headers_of, last_header
 from app.replay.audit import DIGITS, source_of
 from app.replay.log import Log, Span
 from app.replay.plan import Part, Stretch
@@ -44,7 +44,8 @@ def old_answers(log: Log, topic: str, inputs: Part, *, told: Callable[[int], Non
 
 def of_replay(message: Message) -> str | None:
     """The plan of the replay that gave this answer; None for a live one."""
-    return _header(message, "replay")
+    said = last_header(headers_of(message), "replay")
+    return said.decode(errors="replace") or None
 
 
 def _is_within(span: Span, digits: bytes) -> bool:
@@ -59,18 +60,13 @@ def _see(old: Old, message: Message, *, inside: bool) -> None:
             old.lies[partition] = Stretch(lies.start, lies.start, lies.end, lies.events, lies.outside, lies.warmup + 1)
         return
     old.answers += 1
-    headers: Any = message.headers() or []
+    headers = headers_of(message) or []
     old.bytes += len(message) + sum(len(name) + len(value or b"") for name, value in headers)
-    old.models[_header(message, "model") or ""] += 1
+    old.models[last_header(headers, "model").decode(errors="replace")] += 1
     start = offset if lies is None else lies.start
     between = 0 if lies is None else lies.warmup
     events, outside = (0, 0) if lies is None else (lies.events, lies.outside)
     old.lies[partition] = Stretch(start, start, offset + 1, events + 1 + between, outside + between)
-
-
-def _header(message: Message, wanted: str) -> str | None:
-    headers: Any = message.headers() or []
-    return next(((value or b"").decode(errors="replace") for name, value in headers if name == wanted), None)
 
 
 def plain(lies: Mapping[int, Stretch]) -> dict[int, Stretch]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from confluent_kafka import Message
 
 from app.contracts.admission import Admission
 from app.errors import RecordError
 from app.pipeline import Pipeline
-from app.record import Record
+from app.record import record_of
 from app.replay.bounds import Bound
 from app.replay.log import Log, Span
 from app.replay.plan import Stretch
@@ -181,13 +178,6 @@ class _Look:
         end = self._upto if self._by_time else self._end
         fold_from = min(fold_from, self._start)
         return Stretch(fold_from, self._start, end, events, outside, self._warmup, self._first_ms)
-
-
-def record_of(topic: str, message: Message) -> Record:
-    """Without headers that decide nothing: they are not even decoded."""
-    key: Any = message.key()
-    value: Any = message.value()
-    return Record(topic, message.partition() or 0, message.offset() or 0, message.timestamp()[1], key, value, None)
 
 
 def gap(stretches: Mapping[int, Stretch], reach: Mapping[int, Reach], need: Mapping[int, int]) -> Sequence[int]:

@@ -94,7 +94,7 @@ class _Rebuild:
         if not begun:
             raise Refused(
                 f"The group {self.group.name} has committed nothing of {self.events.topic}, so there is nothing to "
-                f"fold: `streaminfer run {self.group.name}` begins."
+                f"fold: run {self.group.name} first (`streaminfer run`)."
             )
         work = [_Partition(self, place) for place in begun.values()]
         total, done = sum(part.left for part in work), 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from confluent_kafka import Message
@@ -17,6 +16,7 @@ from confluent_kafka import Message
 from app.errors import Refused
 from app.features.store import Store, connected
 from app.pipeline import Pipeline
+from app.record import headers_of
 from app.replay.audit import source_of
 from app.replay.group import Group
 from app.replay.letters import attempt_of, is_live, is_of
@@ -89,7 +89,7 @@ def refuse_forgotten(settings: Settings, pipeline: Pipeline, *, patience_s: floa
         for records in log.scan(topic, spans):
             for record in records:
                 partition = lost.get(source_of(record).rpartition(b"/")[0])
-                if partition is not None and is_live(record.headers()):  # type: ignore[arg-type]
+                if partition is not None and is_live(headers_of(record)):
                     raise Refused(
                         f"{source}/{partition} has answers on {topic}, but the group {pipeline.name} has no committed "
                         f"offset there: it expired or was deleted. `streaminfer offsets recover {pipeline.name}` sets "
@@ -142,7 +142,7 @@ class _Recovery:
         first: dict[int, int] = {}
         for records in self._scan(topic, {p: Span(starts[p], ends[p]) for p in partitions}):
             for record in records:
-                headers: Any = record.headers()
+                headers = headers_of(record)
                 if not is_of(self._pipeline, headers) or not is_live(headers):
                     continue  # another pipeline's letter, or an answer of a replay
                 address, _, digits = source_of(record).rpartition(b"/")

@@ -125,7 +125,7 @@ class Recollection(Memory):
         if marker is None or marker.topic_id != self._topic_id:
             raise Fatal(
                 f"Nothing of {self._whole.source.name}/{partition} is folded into {view.name} as it is declared now: "
-                f"`streaminfer run {self._whole.name}` folds it first, or `streaminfer features rebuild {view.name}`."
+                f"run {self._whole.name} first (`streaminfer run`), or `streaminfer features rebuild {view.name}`."
             )
         return marker
 

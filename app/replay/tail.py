@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from app.access.clients import kafka_client
 from app.errors import Unavailable
-from app.record import Record
+from app.record import Record, record_of
 from app.replay.log import AWAY, BATCH, WAIT_S, Log, Span
 from app.settings import Settings
 
@@ -45,7 +45,8 @@ def tail(
         starts = _starts(log, topic, start, ends)
         if until_end:
             spans = {p: Span(starts[p], ends[p]) for p in partitions}
-            yield from (_records(messages) for messages in log.scan(topic, spans))
+            for messages in log.scan(topic, spans):
+                yield [record_of(topic, message) for message in messages]
             return
     yield from _follow(settings, topic, starts, away)
 
@@ -108,7 +109,7 @@ def _follow(settings: Settings, topic: str, starts: dict[int, int], away: Callab
             if records and told:
                 told = False
                 away("Kafka answers again.")
-            yield _records(records)
+            yield [record_of(topic, message) for message in records]
     finally:
         consumer.close()
 
@@ -137,14 +138,3 @@ def _consumer(settings: Settings, lost: Callable[[KafkaError], None]) -> Consume
         "error_cb": lost,
     }
     return Consumer(options, logger=quiet)
-
-
-def _records(messages: Iterable[Message]) -> list[Record]:
-    records = []
-    for message in messages:
-        key: Any = message.key()
-        value: Any = message.value()
-        headers: Any = message.headers()
-        place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
-        records.append(Record(*place, message.timestamp()[1], key, value, headers))
-    return records

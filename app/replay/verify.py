@@ -120,7 +120,7 @@ class _Run:
         if not any(markers) and any(at is not None and at > starts[p] for p, at in committed.items()):
             raise Refused(
                 f"Nothing is folded into {view.name} as it is declared now (its digest is {digest}): `streaminfer "
-                f"features rebuild {view.name}` or `streaminfer run {self.store.pipeline}` folds it."
+                f"features rebuild {view.name}` folds it, and so does whoever runs {self.store.pipeline}."
             )
         verdict = Verdict(view.name, digest)
         self._total += sum(marker.next - marker.since for marker in markers if marker is not None)

@@ -16,10 +16,10 @@ from app.errors import RecordError, StreamInferError
 from app.features.pace import tell
 from app.features.store import Store, connected
 from app.pipeline import Pipeline
+from app.record import record_of
 from app.replay.group import Group
 from app.replay.log import Log, Span
 from app.replay.plan import Part, Plan
-from app.replay.reading import record_of
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

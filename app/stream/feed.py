@@ -18,7 +18,6 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicCollection,
     TopicPartition,
 )
@@ -26,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.errors import Fatal, Fenced, Unavailable
 from app.features.assign import Found
-from app.record import Record
+from app.record import Record, record_of
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class Feed:
         for message in messages:
             trouble = message.error()
             if trouble is None:
-                records.append(_record(self.topic, message))
+                records.append(record_of(self.topic, message))
             elif trouble.code() == KafkaError._PARTITION_EOF:
                 ends[_int(message.partition())] = _int(message.offset())
             elif trouble.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -237,13 +236,6 @@ class Feed:
         if error.code() in AWAY and not self._away:
             self._away = True
             log.warning("Kafka does not answer (%s); waiting for it.", error.str(), extra={"event": "kafka-away"})
-
-
-def _record(topic: str, message: Message) -> Record:
-    key: Any = message.key()
-    value: Any = message.value()
-    headers: Any = message.headers()
-    return Record(topic, _int(message.partition()), _int(message.offset()), message.timestamp()[1], key, value, headers)
 
 
 def _int(number: int | None) -> int:

@@ -12,13 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
+
+from confluent_kafka import Message
 
 from app.errors import StreamInferError
 from app.features.store import Store, connected
 from app.inference.manifest import read_manifest
 from app.inference.serving import serving
 from app.pipeline import Pipeline
+from app.record import headers_of
 from app.replay.lag import PipelineLag, lag_of
 from app.replay.letters import is_of
 from app.replay.log import Log, Span
@@ -173,14 +176,14 @@ class _Look:
             spans = {p: Span(max(span.start, span.end - LETTERS), span.end) for p, span in whole.items()}
             if any(map(len, spans.values())):
                 for records in log.scan(topic, spans):
-                    mine = (record for record in records if is_of(pipeline, cast("Any", record.headers())))
+                    mine = (record for record in records if is_of(pipeline, headers_of(record)))
                     by_code.update(map(_code, mine))
         return Letters(dict(by_code.most_common()), any(len(whole[p]) > LETTERS for p in partitions))
 
 
-def _code(letter: Any) -> str:
+def _code(letter: Message) -> str:
     """What was wrong, by the last headers of these names: a record's own come before ours."""
-    told = {name: value for name, value in letter.headers() or () if name in ("stage", "code") and value}
+    told = {name: value for name, value in headers_of(letter) or () if name in ("stage", "code") and value}
     return f"{told.get('stage', b'?').decode(errors='replace')}/{told.get('code', b'?').decode(errors='replace')}"
 
 

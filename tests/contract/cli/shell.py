@@ -15,7 +15,12 @@ from app.local.stack import Stack
 from app.replay.log import Log
 from app.settings import Settings
 
-PROGRESS = re.compile(r".+ \.\.\. \d+ s$")  # what a command says when it takes longer than two seconds
+PROGRESS = re.compile(r".+ \.\.\. \d+ s(  .*)?$")  # what a command says when it takes longer than two seconds
+
+
+def without_progress(said: str) -> str:
+    """What a command said, but for what it says because the machine is slow."""
+    return "".join(line for line in said.splitlines(keepends=True) if not PROGRESS.match(line))
 
 
 class Shell:
@@ -32,13 +37,13 @@ class Shell:
         return self._leash.popen(argv, env=self.environment, **options)
 
     def run(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[str, str]:
-        """Standard output and standard error of a command that exits with `code`."""
+        """Standard output, and standard error without progress, of a command that exits with `code`."""
         argv = [sys.executable, "-m", "app.cli.main", *arguments]
         done = subprocess.run(argv, input=stdin, capture_output=True, env=self.environment, timeout=120, check=False)
         out, err = done.stdout.decode(), done.stderr.decode()
         assert done.returncode == code, f"{arguments} exited with {done.returncode}:\n{out}\n{err}"
         assert "Traceback" not in err
-        return out, err
+        return out, without_progress(err)
 
     def json(self, *arguments: str, **options: Any) -> Any:
         return json.loads(self.run(*arguments, "--json", **options)[0])

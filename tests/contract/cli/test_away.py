@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.local.leash import Leash
-from tests.contract.cli.shell import PROGRESS, Shell
+from tests.contract.cli.shell import PROGRESS, Shell, without_progress
 from tests.unit.cli.commands import LEAVES, arguments, flags
 
 NOWHERE = ("--kafka", "127.0.0.1:1", "--redis", "redis://127.0.0.1:1")
@@ -162,7 +162,7 @@ def test_a_home_that_cannot_be_is_wrong_use(home_cannot_be: Many, path: str) -> 
     code, out, why = home_cannot_be[path]
 
     assert (code, out) == (2, ""), why
-    (sentence,) = [line for line in why.splitlines() if not PROGRESS.match(line)]
+    (sentence,) = without_progress(why).splitlines()
     assert sentence.endswith(".")
 
 

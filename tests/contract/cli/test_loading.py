@@ -242,5 +242,5 @@ def test_an_entitys_state_is_read_as_of_its_partitions_marker(client: redis.Redi
     assert folded(store, view, "2", digest="digest", partitions=6) is None
     with pytest.raises(Refused, match="Nothing of partition 2"):
         folded(store, view, "596", digest="another declaration", partitions=6)
-    with pytest.raises(Refused, match=f"`streaminfer run {store.pipeline}`"):
+    with pytest.raises(Refused, match=f"run {store.pipeline} first"):
         folded(store, view, "5", digest="digest", partitions=6)

@@ -25,7 +25,7 @@ def of(*partitions: PartitionLag, rebalancing: bool = False) -> PipelineLag:
 
 
 def told(*partitions: PartitionLag, rebalancing: bool = False) -> str:
-    return verdict(of(*partitions, rebalancing=rebalancing))
+    return verdict(of(*partitions, rebalancing=rebalancing), "fraud")
 
 
 def test_a_pipeline_that_is_caught_up_is_said_to_be() -> None:
@@ -47,6 +47,10 @@ def test_partitions_that_nobody_owns_are_said_before_all_else_with_the_command_t
 
     assert sentence.startswith("fraud is 2 records behind, but nobody owns partition 3 of payments")
     assert "`streaminfer run fraud`" in sentence
+
+
+def test_a_pipeline_of_ones_own_is_named_by_its_file_in_the_command() -> None:
+    assert "`streaminfer run shop/pipeline.py:pipeline`" in verdict(of(UNOWNED), "shop/pipeline.py:pipeline")
 
 
 def test_partitions_that_are_being_shared_out_are_no_alarm() -> None:
@@ -74,7 +78,7 @@ def test_seconds_that_nobody_knows_are_not_said_to_be_none() -> None:
     found = of(CAUGHT_UP, replace(BEHIND, seconds_behind_event=None))
 
     assert found.seconds_behind_event is None
-    assert "event time" not in verdict(found)
+    assert "event time" not in verdict(found, "fraud")
 
 
 def test_a_line_of_the_table_moves_no_cursor_and_says_what_is_a_bound() -> None:
