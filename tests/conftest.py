@@ -15,10 +15,15 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from hypothesis import settings
 
 from app.local.leash import Leash
 from app.local.stack import Endpoints, Stack
 from tests.cluster import RedisCluster
+
+# The same examples at every run, however slow the machine: what is red here is what was changed.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def test_bytes_that_are_a_little_off_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 @given(st.binary(max_size=400))
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 def test_bytes_of_any_kind_are_taken(name: str, content: bytes) -> None:
     TARGETS[name](content)
 

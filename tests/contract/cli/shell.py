@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 from typing import Any
@@ -14,13 +13,7 @@ from app.local.leash import Leash
 from app.local.stack import Stack
 from app.replay.log import Log
 from app.settings import Settings
-
-PROGRESS = re.compile(r".+ \.\.\. \d+ s(  .*)?$")  # what a command says when it takes longer than two seconds
-
-
-def without_progress(said: str) -> str:
-    """What a command said, but for what it says because the machine is slow."""
-    return "".join(line for line in said.splitlines(keepends=True) if not PROGRESS.match(line))
+from tests.progress import without_progress
 
 
 class Shell:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from app.local.leash import Leash
-from tests.contract.cli.shell import PROGRESS, Shell, without_progress
+from tests.contract.cli.shell import Shell
+from tests.progress import PROGRESS, without_progress
 from tests.unit.cli.commands import LEAVES, arguments, flags
 
 NOWHERE = ("--kafka", "127.0.0.1:1", "--redis", "redis://127.0.0.1:1")

@@ -18,9 +18,10 @@ from app.replay.group import Group
 from app.settings import Settings
 from app.simulate.payments import Payments
 from app.simulate.resume import Simulation
-from tests.contract.cli.shell import PROGRESS, Shell, without_progress
+from tests.contract.cli.shell import Shell
 from tests.contract.loop.rig import wait_for
 from tests.payments import payment
+from tests.progress import PROGRESS, without_progress
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 GOOD, BAD = payment(), [b"not json", b"", payment(amount_cents=-1), b"\xff", payment(customer_id=...)]

@@ -20,8 +20,8 @@ from app.replay.group import Group
 from app.replay.lag import lag_of
 from app.settings import Settings
 from tests.contract.cli.lagging import LaggingInput
-from tests.contract.cli.shell import without_progress
 from tests.contract.loop.rig import wait_for
+from tests.progress import without_progress
 
 pytestmark = pytest.mark.broker
 

@@ -79,7 +79,7 @@ def test_where_nothing_was_ever_folded_every_payment_is_marked(labels: Labels) -
 outcomes = st.tuples(st.integers(0, 20), st.integers(0, 2), st.booleans())
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(outcomes, min_size=1, max_size=25), st.integers(1, 5), st.lists(st.integers(-1, 22), max_size=12))
 def test_an_unmarked_row_holds_exactly_what_was_known_at_that_moment(
     client: redis.Redis, steps: list[tuple[int, int, bool]], flush_after: int, reads: list[int]

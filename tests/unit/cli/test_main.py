@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from app.cli import stack
 from app.cli.main import cli, exit_code
 from app.errors import BatchAborted, Fatal, Fenced, Refused, Unavailable
+from tests.progress import without_progress
 
 COMMANDS = (
     "up", "down", "status", "topics apply", "topics list", "produce", "run", "tail", "features get", "features load",
@@ -31,11 +32,11 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ran(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
+    """Exit code, standard output, and standard error without progress."""
     result = CliRunner().invoke(cli, list(arguments))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+    return result.exit_code, result.stdout, without_progress(result.stderr)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -97,7 +97,7 @@ def test_pydantic_and_the_compiled_contract_give_the_same_verdict_and_the_same_v
 ) -> None:
     contract = CONTRACTS[model]
 
-    @settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=1000)
     @given(_mutants(json.loads(example)))
     def check(text: str) -> None:
         value = text.encode()

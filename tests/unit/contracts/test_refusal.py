@@ -23,7 +23,7 @@ PAYMENT = {
 }
 UNDECLARED = "has a field that the contract does not declare."
 SECRET = "4929371650283746"
-QUICK = settings(max_examples=400, deadline=None, derandomize=True, database=None)
+QUICK = settings(max_examples=400)
 
 payments = compile_contract(Payment)
 predictions = compile_contract(FraudPrediction)

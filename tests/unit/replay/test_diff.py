@@ -215,7 +215,7 @@ answers = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values=st.lists(st.one_of(answers, st.binary(max_size=20), st.builds(ranking, st.text(max_size=3)))))
 def test_a_topic_compared_with_itself_is_identical_and_nothing_moved(values: list[bytes]) -> None:
     told = as_object(of_pairs(asked(), pairs(*((value, value) for value in values))))
@@ -228,7 +228,7 @@ def test_a_topic_compared_with_itself_is_identical_and_nothing_moved(values: lis
         assert (items["mean_overlap"], items["same_order"], items["movers"]) == (1, items["count"], [])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(both=st.lists(st.tuples(answers, answers), max_size=30))
 def test_every_input_is_of_one_kind_and_what_is_told_is_json(both: list[tuple[bytes, bytes]]) -> None:
     told: dict[str, Any] = json.loads(json.dumps(as_object(found(*both)), allow_nan=False))

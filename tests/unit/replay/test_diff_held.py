@@ -15,7 +15,7 @@ steps = st.lists(st.tuples(st.sampled_from(["put", "pop"]), places, st.binary(ma
 
 
 @given(steps=steps, most=st.integers(0, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_it_holds_what_a_dictionary_would(steps: list[tuple[str, tuple[int, int], bytes]], most: int) -> None:
     wanted: dict[tuple[int, int], bytes] = {}
     with contextlib.closing(Held(most)) as held:
