@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+from pathlib import Path
 
 from tests.faults.faults import MET_S, Fault, Void, victim
 from tests.faults.runs import Run, Worker, now_ms
@@ -14,6 +15,7 @@ from tests.faults.servers import pause
 from tests.faults.stage import PARTITIONS, PIPELINES, Hurt, Stage
 
 START_S = 60.0  # for a worker to come up, and to wait for what its predecessor left open
+TRIES = 3  # a worker that ends by itself is no victim
 TOLD_S = 5.0  # workers tell what they have twice a second
 KILL, STOP = signal.SIGKILL, signal.SIGSTOP
 EVEN = {"fraud": 3.0, "fraud-labels": 1.0, "recommendation": 1.0}
@@ -24,6 +26,37 @@ STEPS = ("polled", "loaded", "prepared", "begun", "produced", "offsets-sent", "c
 FLUSH = ("flushing", "flushed")
 # What a worker comes by in its start.
 STARTS = ("started", "assigned", "resolved", "caught-up")
+
+
+def doomed(run: Run, worker: Worker, fate: tuple[str, signal.Signals, int]) -> tuple[Worker, Path]:
+    """The worker that met the fate - step, signal, at which time - and the file that is there since.
+
+    One that ends by itself before, as its watchdog has it, leaves its fate to its successor. Raises Void where nobody
+    comes by the step.
+    """
+    step, number, nth = fate
+    for _ in range(TRIES):
+        met, pid = run.arm(worker.pid, step, number, nth=nth), worker.pid
+        if not wait_until(lambda: met.exists() or run.workers[worker.slot].pid != pid, MET_S, 0.005):  # noqa: B023
+            break
+        if met.exists():
+            return worker, met
+        run.disarm()
+        worker = _successor(run, worker)
+    run.disarm()
+    raise Void(f"{worker.slot} did not come by {step}")
+
+
+def _successor(run: Run, worker: Worker) -> Worker:
+    found: list[Worker] = []
+
+    def look() -> bool:
+        found[:] = [one for one in run.there() if one.slot == worker.slot and one.pid != worker.pid and one.live]
+        return bool(found)
+
+    if not wait_until(look, START_S):
+        raise Void(f"{worker.slot} ended by itself, and nobody came after it")
+    return found[0]
 
 
 class Killed(Fault):
@@ -43,11 +76,8 @@ class Killed(Fault):
 
     def _die(self, run: Run, worker: Worker, nth: int) -> Hurt:
         self._deaths = len(run.deaths)
-        met = run.arm(worker.pid, self._step, KILL, nth=nth)
-        if not wait_until(met.exists, MET_S, 0.005):
-            run.disarm()
-            raise Void(f"{worker.slot} did not come by {self._step}")
-        return Hurt(met.stat().st_mtime_ns // 1_000_000, {run.pipeline: worker.live})
+        self._worker, met = doomed(run, worker, (self._step, KILL, nth))
+        return Hurt(met.stat().st_mtime_ns // 1_000_000, {run.pipeline: self._worker.live})
 
     def seen(self, stage: Stage) -> str:  # noqa: ARG002 - others look at it
         if (self._worker.pid, -KILL) not in self._run.deaths[self._deaths :]:
@@ -116,11 +146,8 @@ class Paused(Fault):
         self._taken = False
 
     def deal(self, stage: Stage, draw: random.Random) -> Hurt:
-        self._run, self._worker = victim(stage, draw, least=2, pipelines=SCORING)
-        met = self._run.arm(self._worker.pid, self._step, STOP)
-        if not wait_until(met.exists, MET_S, 0.005):
-            self._run.disarm()
-            raise Void(f"{self._worker.slot} did not come by {self._step}")
+        self._run, worker = victim(stage, draw, least=2, pipelines=SCORING)
+        self._worker, met = doomed(self._run, worker, (self._step, STOP, 1))
         at_ms = met.stat().st_mtime_ns // 1_000_000
         shape = stage.shape
         seconds = shape.session_s + 1.5 if self._past == "session" else max(shape.session_s, shape.transaction_s) + 2.5

@@ -52,7 +52,7 @@ def test_a_worker_learns_where_it_stands_though_the_broker_that_it_asked_for_top
     assert dead.pid is not None
     os.kill(dead.pid, signal.SIGKILL)
     for feed in feeds:
-        wait_for("an answer without the dead broker", lambda feed=feed: answers(feed))  # type: ignore[misc]
+        wait_for("an answer without the dead broker", lambda feed=feed: answers(feed), within_s=60)  # type: ignore[misc]
         feed.close()
 
 
@@ -63,6 +63,6 @@ def controller(feed: Feed) -> int:
 
 def answers(feed: Feed) -> bool:
     try:
-        return bool(feed.found([0], 1.0))
+        return bool(feed.found([0], 5.0))
     except Unavailable:
         return False
