@@ -9,7 +9,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
@@ -17,6 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from app.local.stack import Stack
 from tests.bench.ground import Ground
+from tests.processes import cpu_s
 
 TOUCHED = (1, 6, 25, 50, 100)
 TRANSACTIONS, WARM = 100, 20
@@ -59,5 +59,4 @@ def _transact(producer: Producer, size: int, touched: int) -> float:
 
 def _broker_cpu_s(ground: Ground) -> float:
     pid = next(server.pid for server in Stack(ground.settings.home).status() if server.name.startswith("kafka"))
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    return cpu_s(pid or 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from app.features.held import Held
@@ -14,6 +14,7 @@ from app.features.memory import Memory, Owned
 from app.features.store import PREFIX, Store, connect
 from app.pipelines.fraud import FRAUD
 from app.settings import Settings
+from tests.processes import memory_kb
 
 EVENTS, DAY_MS, BATCH = 57, 86_400_000, 512  # the mean of a simulated customer's payments in thirty days
 
@@ -70,8 +71,7 @@ def _used(client: Any) -> int:
 
 
 def _rss_mb() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
+    return memory_kb(os.getpid()) // 1024
 
 
 if __name__ == "__main__":

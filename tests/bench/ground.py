@@ -22,6 +22,7 @@ from app.pipelines.fraud import FRAUD, FRAUD_LABELS
 from app.settings import PROJECT, Settings
 from app.simulate.events import label_events, payment_events
 from app.simulate.payments import simulate
+from tests.processes import cpu_s, memory_kb
 
 CACHE = PROJECT / ".streaminfer" / "cache"
 
@@ -120,12 +121,10 @@ class Running:
 
     def cpu_s(self) -> float:
         """User and system time of the process so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return cpu_s(self.process.pid)
 
     def rss_kb(self) -> int:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return memory_kb(self.process.pid)
 
     def stop(self) -> None:
         self.process.terminate()

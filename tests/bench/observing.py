@@ -25,6 +25,7 @@ from app.stream.answers import Noted
 from app.stream.measures import Meter
 from app.stream.observe import Step, nobody
 from tests.bench.ground import Ground
+from tests.processes import cpu_s
 
 WARM = 40_000
 PAIRS = 6
@@ -118,11 +119,7 @@ class _Run:
 
     def cpu_s(self) -> list[float]:
         """User and system time so far: of the supervisor, and of its worker."""
-        found = []
-        for pid in self._pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            found.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-        return found
+        return [cpu_s(pid) for pid in self._pids]
 
     def stop(self) -> None:
         self._ended.set()

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.ground import Ground, Running
 from tests.bench.latency import latency
 from tests.bench.throughput import WARM, rate, score
+from tests.processes import cpu_s, memory_kb
 
 BESIDE_RATE = 5_000
 FOLD_TIMES = 4  # events that are folded first for each that is answered
@@ -116,7 +115,7 @@ class _Replay:
         )
         argv = [sys.executable, "-c", code, ground.settings.model_dump_json(), plan_id]
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-        self._pid: int | None = None
+        self._pid = 0
         self.scored = 0
 
     def watch(self) -> list[_Seen]:
@@ -128,26 +127,12 @@ class _Replay:
             if event["event"] == "worker":
                 self._pid = event["pid"]
                 continue
-            phases = list(event["partitions"].values())
+            pid, phases = self._pid, list(event["partitions"].values())
             self.scored = event["records"]
             live = bool(phases) and all(phase == "live" for phase in phases)
-            seen.append(_Seen(at, event["records"], len(phases), live, self._rss_mb(), self._cpu_s()))
+            seen.append(_Seen(at, event["records"], len(phases), live, memory_kb(pid) / 1024, cpu_s(pid)))
         self._process.wait(60)
         return seen
-
-    def _rss_mb(self) -> float:
-        try:
-            lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
-        except OSError:
-            return 0.0
-        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
-
-    def _cpu_s(self) -> float:
-        try:
-            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         self._process.kill()

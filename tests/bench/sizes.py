@@ -9,7 +9,6 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -17,6 +16,7 @@ import redis
 from app.local.stack import Stack
 from app.pipelines.fraud import FRAUD, FRAUD_LABELS
 from tests.bench.ground import Ground, Running
+from tests.processes import cpu_s
 
 EVENTS = 200_000
 WARM = 40_000
@@ -64,7 +64,7 @@ def sizes(ground: Ground, _: argparse.Namespace, say: Callable[[str], None]) -> 
 
 def _taken(ground: Ground, running: Running) -> Taken:
     servers = {server.name: server.pid for server in Stack(ground.settings.home).status() if server.pid is not None}
-    cpu = {"worker": running.cpu_s()} | {name: _cpu_s(pid) for name, pid in servers.items()}
+    cpu = {"worker": running.cpu_s()} | {name: cpu_s(pid) for name, pid in servers.items()}
     with redis.Redis.from_url(ground.settings.redis) as client:
         said: Any = client.info()
     return Taken(
@@ -75,11 +75,6 @@ def _taken(ground: Ground, running: Running) -> Taken:
             "commands to Redis": said["total_commands_processed"],
         },
     )
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def _in_log(ground: Ground) -> dict[str, float]:

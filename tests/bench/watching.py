@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
 
 from app.pipelines.fraud import FRAUD
 from tests.bench.ground import Ground
+from tests.processes import cpu_s, memory_kb
 from tests.unit.monitor.made import TIME_MS, answer
 
 EVENTS = 150_000
@@ -84,12 +84,10 @@ class Watching:
             return -1
 
     def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return cpu_s(self.process.pid)
 
     def rss_mb(self) -> float:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+        return memory_kb(self.process.pid) / 1024
 
     def stop(self) -> None:
         self.process.kill()

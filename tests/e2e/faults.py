@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.local.leash import Leash
+from tests.processes import is_child
 
 BEGIN_S = 1.5  # without faults
 PAUSE_S = 9.0  # the longest: half as much again as a session, so that a paused worker comes back as a zombie
@@ -166,11 +167,7 @@ class Run:
 
     def _is_mine(self, pid: int) -> bool:
         """Whether the number still is a worker of this run."""
-        try:
-            words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            return False
-        return words[0] != "Z" and int(words[1]) == self.process.pid
+        return is_child(pid, self.process.pid)
 
     def stop(self, within_s: float) -> int:
         """SIGTERM, as an operator does. Gives the exit code."""

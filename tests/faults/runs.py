@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.local.leash import Leash
+from tests.processes import is_child, stands_still
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAVE_S = 90.0
@@ -90,11 +91,10 @@ class Run:
 
     def live(self) -> set[int]:
         """The partitions that are being scored, by workers that are awake."""
-        return set().union(*(one.live for one in self.there() if one.pid and not asleep(one.pid)))
+        return set().union(*(one.live for one in self.there() if one.pid and not stands_still(one.pid)))
 
     def is_mine(self, pid: int) -> bool:
-        words = _stat(pid)
-        return bool(words) and words[0] != "Z" and int(words[1]) == self.process.pid
+        return is_child(pid, self.process.pid)
 
     def arm(self, who: int | None, step: str, number: signal.Signals, *, nth: int = 1) -> Path:
         """Give a worker its fate; None: to whoever starts next. Gives the file that is there once it was met.
@@ -132,17 +132,6 @@ class Run:
     def words(self) -> str:
         """The end of what it said, for a finding."""
         return self.log.read_text(errors="replace")[-3000:]
-
-
-def asleep(pid: int) -> bool:
-    return _stat(pid)[:1] == ["T"]
-
-
-def _stat(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return []
 
 
 def now_ms() -> int:

@@ -22,16 +22,11 @@ from app.replay.redrive import Selection
 from app.replay.redriving import Order, supervise
 from tests.contract.letters.refusing import LIMIT, Refusing, check_mended_windows, check_windows, told
 from tests.contract.loop.rig import wait_for
+from tests.processes import children
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
 KILLS = 10
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes that a redrive has started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
 def everything(client: redis.Redis) -> dict[bytes, bytes | None]:
@@ -63,13 +58,13 @@ class Killed:
         before, process = self.written(), self.process
         wait_for(
             "letters that are answered",
-            lambda: process.poll() is not None or (self.written() > before + 60 and bool(workers_of(process.pid))),
+            lambda: process.poll() is not None or (self.written() > before + 60 and bool(children(process.pid))),
             within_s=60.0,
         )
         if process.poll() is not None:
             return False
         whole = self.kills % 5 == 4
-        victims = workers_of(process.pid) + [process.pid] * whole
+        victims = children(process.pid) + [process.pid] * whole
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -169,7 +164,7 @@ def test_a_second_redrive_is_refused_while_the_first_is_at_work(world: Refusing,
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     first = world.shell.start("dlq", "redrive", world.mended, "--rate", "10", **pipes)
     try:
-        wait_for("its worker", lambda: bool(workers_of(first.pid)))
+        wait_for("its worker", lambda: bool(children(first.pid)))
         _, here = world.shell.run("dlq", "redrive", world.mended, code=1)
         assert "already runs here" in here
         with contextlib.closing(Log(world.settings, "test", patience_s=20.0)) as log:

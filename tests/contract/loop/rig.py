@@ -29,6 +29,7 @@ from app.features.store import connect
 from app.pipeline import Pipeline
 from app.pipelines.fraud import FRAUD, FRAUD_LABELS
 from app.settings import Settings
+from tests.processes import stands_still
 
 PARTITIONS, MANY = 3, 12
 DAY_MS = 86_400_000
@@ -120,7 +121,7 @@ class Member:
     @property
     def stands_still(self) -> bool:
         """Whether it was stopped by a signal."""
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+        return stands_still(self.process.pid)
 
     @property
     def live(self) -> set[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +11,7 @@ from confluent_kafka import Producer, murmur2
 from app.replay.audit import audit
 from tests.contract.loop.rig import PARTITIONS, START_MS, Member, Rig, wait_for
 from tests.hostile import KINDS, SCORED, Kind, Sent
+from tests.processes import memory_kb
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
@@ -66,12 +66,6 @@ class Mixed:
         assert self._producer.flush(60) == 0
 
 
-def resident(member: Member, what: str) -> int:
-    """The process' memory in kB: VmRSS now, VmHWM at most so far."""
-    lines = Path(f"/proc/{member.process.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1])
-
-
 def settled(rig: Rig, member: Member) -> None:
     wait_for("all to be answered", lambda: member.progress["records"] >= rig.sent, within_s=120)
 
@@ -103,7 +97,7 @@ def test_everything_that_can_arrive_is_answered_as_the_table_says(new_rig: Calla
     mixed.finish()
     member = rig.member()
     settled(rig, member)
-    before = resident(member, "VmRSS")
+    before = memory_kb(member.process.pid, "VmRSS")
     hostile = [kind for _ in range(ROUNDS) for kind in KINDS]
     share = (PAYMENTS - PAYMENTS // 5) // len(hostile)
     left = []
@@ -113,8 +107,8 @@ def test_everything_that_can_arrive_is_answered_as_the_table_says(new_rig: Calla
             mixed.hostile(kind)
         mixed.finish()
         settled(rig, member)
-        left.append(resident(member, "VmRSS"))
-    peak = resident(member, "VmHWM") - before
+        left.append(memory_kb(member.process.pid, "VmRSS"))
+    peak = memory_kb(member.process.pid, "VmHWM") - before
     assert peak < PEAK_KB, f"{peak} kB more than before"
     assert left[1] - left[0] < LEFT_KB, f"{left[1] - left[0]} kB more after twice as many"
     assert member.end() == 0, member.log

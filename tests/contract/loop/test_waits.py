@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
@@ -23,6 +22,7 @@ from app.stream.observe import Step
 from tests.contract.loop.rig import PARTITIONS, Rig, wait_for
 from tests.contract.loop.servers import rig_on, server
 from tests.contract.loop.supervised import Run
+from tests.processes import stat, threads
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
@@ -61,12 +61,7 @@ def stop(stack: Stack, name: str) -> None:
     """Returns once each of its threads stands: on a busy machine the last ones may answer for a moment."""
     pid = server(stack, name)
     os.kill(pid, signal.SIGSTOP)
-    threads = Path(f"/proc/{pid}/task")
-    wait_for("all threads to stand", lambda: all(_state(one) == "T" for one in threads.iterdir()))
-
-
-def _state(thread: Path) -> str:
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    wait_for("all threads to stand", lambda: all(stat(pid, thread=one)[:1] == ["T"] for one in threads(pid)))
 
 
 def test_questions_about_partitions_end_in_time(

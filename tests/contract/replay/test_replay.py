@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.contract.replay.world import World, at, children, end, kill, wait_for
+from tests.contract.replay.world import World, at, end, kill, wait_for
+from tests.processes import children
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 

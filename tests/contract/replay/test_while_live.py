@@ -10,7 +10,8 @@ import pytest
 
 from app.replay.group import Group
 from app.stream.process import REPLAYS_NICE
-from tests.contract.replay.world import PARTITIONS, World, at, children, end, wait_for
+from tests.contract.replay.world import PARTITIONS, World, at, end, wait_for
+from tests.processes import children
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 

@@ -229,12 +229,6 @@ def wait_for(what: str, ready: Callable[[], bool], *, within_s: float = 180.0) -
         time.sleep(0.05)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, by any of its threads, the oldest first."""
-    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return sorted(int(child) for some in found for child in some)
-
-
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 

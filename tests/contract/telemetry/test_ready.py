@@ -13,6 +13,7 @@ from app.local.stack import Stack
 from tests.contract.loop.rig import Rig, wait_for
 from tests.contract.loop.servers import server
 from tests.contract.telemetry.seen import SeenRun
+from tests.processes import stands_still
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
@@ -105,7 +106,7 @@ def test_a_worker_whose_transaction_did_not_commit_is_not_ready_until_it_has_new
 ) -> None:
     rig.produce(500)
     run = new_run("begun", "3", "SIGSTOP")  # with a transaction open, beyond its time-out
-    wait_for("it to stand still", lambda: bool(run.pids) and _stands_still(run.pids[0]))
+    wait_for("it to stand still", lambda: bool(run.pids) and stands_still(run.pids[0]))
     run.says("workers", "has told nothing for")
     wait_for("the broker to end its transaction", lambda: _silent_s(run) > 8.0)
     os.kill(server(frail, "kafka"), signal.SIGSTOP)  # so that the recovery does not end
@@ -186,10 +187,6 @@ def test_what_was_counted_stays_counted_when_a_worker_dies(rig: Rig, new_run: Ne
 
 def _answered(run: SeenRun) -> float:
     return run.metric("records_total", "prediction") + run.metric("records_total", "dead_letter")
-
-
-def _stands_still(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
 def _silent_s(run: SeenRun) -> float:
