@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,18 @@ def test_a_second_redrive_is_refused_while_the_first_is_at_work(world: Refusing,
             second = supervise(
                 world.settings, answered, Order(Selection()), reference=world.mended, tell=lambda _: None
             )
-            assert second.run() == 0, second.failure
+            # A fence speaks at a commit. Should both have none to make and wait for each other's partitions, whoever ends
+            # one of them lets the other finish (ops/dead-letters.md).
+            patience = threading.Timer(90, first.kill)
+            patience.start()
+            try:
+                assert second.run() == 0, second.failure
+            finally:
+                patience.cancel()
         _, why = first.communicate(timeout=60)
-        # It is started again, and finds nothing left; or it is fenced three times before, and gives up.
-        assert (first.returncode in (0, 1), b"another process has its slot" in why) == (True, True), why.decode()
+        if first.returncode != -signal.SIGKILL:
+            # It is started again, and finds nothing left; or it is fenced three times before, and gives up.
+            assert (first.returncode in (0, 1), b"another process has its slot" in why) == (True, True), why.decode()
     finally:
         first.kill()
         first.communicate()
