@@ -186,7 +186,7 @@ def test_a_second_redrive_is_refused_while_the_first_is_at_work(world: Refusing,
             second = supervise(
                 world.settings, answered, Order(Selection()), reference=world.mended, tell=lambda _: None
             )
-            # A fence speaks at a commit. Should both have none to make and wait for each other's partitions, whoever ends
+            # A fence speaks at a commit. Should both have none to make and wait for each other, whoever ends
             # one of them lets the other finish (ops/dead-letters.md).
             patience = threading.Timer(90, first.kill)
             patience.start()
