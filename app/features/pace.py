@@ -57,7 +57,6 @@ class Pace:
         self._pace_ms = pace_ms
         self._looked_at = -math.inf
         self.limit_ms: int | None = None
-        self.held: dict[int, int] = {}  # of the last events that were looked at: by partition, the time that must wait
 
     def refresh(self) -> None:
         """Look where the readers stand. Silent where Redis does not answer: the last limit holds."""
@@ -85,23 +84,10 @@ class Pace:
     def hold(self, admitted: Sequence[Admitted]) -> dict[int, Admitted]:
         """By partition, the first event that lies too far ahead; looks again where the last look was a while ago."""
         held = self._beyond(admitted)
-        if held and self._is_due():
+        if held and time.monotonic() > self._looked_at + AGAIN_S:
             self.refresh()
             held = self._beyond(admitted)
-        self.held = {partition: event.time_ms for partition, event in held.items()}
         return held
-
-    def reaches(self, time_ms: int) -> bool:
-        """Whether an event of this time may be folded now; looks again where the last look was a while ago."""
-        if self._is_ahead(time_ms) and self._is_due():
-            self.refresh()
-        return not self._is_ahead(time_ms)
-
-    def _is_due(self) -> bool:
-        return time.monotonic() > self._looked_at + AGAIN_S
-
-    def _is_ahead(self, time_ms: int) -> bool:
-        return self.limit_ms is not None and time_ms > self.limit_ms
 
     def _beyond(self, admitted: Sequence[Admitted]) -> dict[int, Admitted]:
         if self.limit_ms is None:

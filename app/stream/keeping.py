@@ -106,14 +106,8 @@ class Keeping:
         self._pause(partitions, self._limits.redis_retry_s)
 
     def hold(self, partitions: Iterable[int]) -> None:
-        """Pause partitions that must wait for another pipeline; they are looked at again soon.
-
-        One whose readers are behind reads nothing before they have come: it would read the same again and again.
-        """
+        """Pause partitions that must wait for another pipeline; they are looked at again soon."""
         self._pause(partitions, AGAIN_S)
-        if self._memory.pace is not None:
-            for partition, time_ms in self._memory.pace.held.items():
-                self._shares[partition].ahead_ms = time_ms
 
     def stand_still(self) -> None:
         """Pause all that is placed, until partitions are resumed."""
@@ -124,20 +118,15 @@ class Keeping:
         self._feed.pause(waiting)
         for partition in waiting:
             self._shares[partition].waiting = True
-            self._shares[partition].ahead_ms = None
             self._shares[partition].retry_at = time.monotonic() + again_s
 
     def resume(self) -> None:
         """Try the waiting partitions again, from the first record that memory has not folded."""
         now = time.monotonic()
         for partition, share in self._shares.items():
-            if share.waiting and now >= share.retry_at and not self._too_dirty() and self._is_near(share):
+            if share.waiting and now >= share.retry_at and not self._too_dirty():
                 owned = self._memory.owned.get(partition)
                 share.waiting = owned is None or not self._feed.start(partition, owned.next_offset)
-
-    def _is_near(self, share: Share) -> bool:
-        """Whether the readers that it waits for have come."""
-        return share.ahead_ms is None or self._memory.pace is None or self._memory.pace.reaches(share.ahead_ms)
 
     def answered(self) -> None:
         """Redis answered."""
