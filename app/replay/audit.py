@@ -16,12 +16,12 @@ from confluent_kafka import Message
 
 from app.errors import Refused, Unavailable
 from app.pipeline import Pipeline
-from app.record import headers_of, last_header
+from app.record import headers_of
 from app.replay.letters import attempt_of, is_live, is_of
 from app.replay.log import Log, Span
 from app.replay.tally import Findings, Tally
 from app.settings import Settings
-from schemas.headers import SOURCE
+from app.stream.letters import named_source
 
 DIGITS = 19  # of an offset at most: it is an int64
 
@@ -234,7 +234,7 @@ def _offsets(records: Iterable[Message]) -> dict[int, list[int]]:
 
 def source_of(record: Message) -> bytes:
     """The address of the record that this answers."""
-    return last_header(headers_of(record), SOURCE.name)
+    return named_source(headers_of(record))
 
 
 def _place(record: Message) -> str:
