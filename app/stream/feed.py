@@ -147,14 +147,22 @@ class Feed:
             for partition, place in committed.items():
                 if place.error is not None:
                     raise KafkaException(place.error)
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self.topic, partition), timeout_s, cached=False
-                )
+                low, high = self._bounds(partition, timeout_s)
                 at = None if place.offset == OFFSET_INVALID else place.offset
                 found[partition] = Found(self.topic, topic_id, width, partition, at, low, high, self._name)
         except KafkaException as error:
             raise Unavailable(f"Kafka does not tell the committed offsets ({error.args[0].str()}).") from error
         return found
+
+    def _bounds(self, partition: int, timeout_s: float) -> tuple[int, int]:
+        place = TopicPartition(self.topic, partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout_s, cached=False)
+        except KafkaException:
+            # It asks the leader that this client last heard of, be it dead, or none; any broker names another.
+            self._consumer.list_topics(self.topic, timeout_s)
+            raise
+        return low, high
 
     def _topic(self, timeout_s: float) -> tuple[str, int]:
         """The topic's id, which a topic created anew does not share, and how many partitions it has."""

@@ -32,11 +32,14 @@ class Nobody:
 def test_a_worker_learns_where_it_stands_though_the_broker_that_it_asked_for_topics_is_dead(
     new_stack: Callable[[], Stack], leash: Leash
 ) -> None:
-    """Topics are described by the broker that a client takes for the controller, and any may be taken for it."""
+    """Topics are described by the broker that a client takes for the controller, and any may be taken for it.
+
+    A partition's bounds are told by its leader: each broker leads one of the three.
+    """
     stack = new_stack()
     endpoints = stack.up(3, leash)
     admin = AdminClient({"bootstrap.servers": endpoints.kafka})
-    admin.create_topics([NewTopic(TOPIC, 1, 3)])[TOPIC].result(30)
+    admin.create_topics([NewTopic(TOPIC, 3, 3)])[TOPIC].result(30)
     settings = Settings(kafka=endpoints.kafka, redis=endpoints.redis, home=stack.home)
     feeds = [Feed(consumer_config(settings, group=f"g{i}", slot=f"s-{i}"), TOPIC, Nobody()) for i in range(6)]
     for feed in feeds:
@@ -63,6 +66,6 @@ def controller(feed: Feed) -> int:
 
 def answers(feed: Feed) -> bool:
     try:
-        return bool(feed.found([0], 5.0))
+        return bool(feed.found([0, 1, 2], 5.0))
     except Unavailable:
         return False
