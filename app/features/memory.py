@@ -142,11 +142,14 @@ class Memory:
             for partition, offset in reader.hold(admitted).items():
                 ahead[partition] = min(offset, ahead.get(partition, offset))
         if self.pace is not None:
+            first = {event.partition: event for event in reversed(admitted)}
             for partition, event in self.pace.hold(admitted).items():
                 ahead[partition] = event.offset
-                for held in self.owned[partition].held:
-                    # Nothing before it is missing: readers that wait for this time need not wait for the event.
-                    held.newest_ms = max(held.newest_ms, event.time_ms)
+                if event is first[partition]:
+                    # Nothing before it is missing: readers that wait for this time need not wait for the event. Where
+                    # something lies before it, that is folded first, or it would come too late.
+                    for held in self.owned[partition].held:
+                        held.newest_ms = max(held.newest_ms, event.time_ms)
         return ahead
 
     def refresh(self) -> None:

@@ -258,6 +258,32 @@ def test_a_writer_goes_no_further_ahead_than_its_pace_and_tells_readers_that_not
             client.delete(key)
 
 
+def test_what_lies_before_an_event_that_is_too_far_ahead_is_folded_and_until_then_nobody_is_told_of_it(
+    client: redis.Redis, pipeline_name: str
+) -> None:
+    labels = Labels(client, pipeline_name, keep_ms=100, pace_ms=100)
+    try:
+        memory = labels.scoring(labels.reader(behind="wait"))
+        labels.fold(label("a", "9", offset=0, known_ms=NOON_MS))
+        waiting = payment("9", time_ms=NOON_MS + 50, offset=7)
+        assert memory.load([waiting]).held == {0: 7}
+        memory.refresh()
+        labels.memory.refresh()
+        batch = [label("b", "9", offset=1, known_ms=NOON_MS + 40), label("c", "9", offset=2, known_ms=NOON_MS + 151)]
+        assert labels.memory.load(batch).held == {batch[0].partition: 2}
+        labels.flush()
+        assert memory.load([waiting]).held == {0: 7}
+        labels.memory.fold_only(batch[:1])
+        assert not labels.memory.skipped
+        assert labels.memory.load(batch[1:]).held == {batch[0].partition: 2}
+        labels.flush()
+        assert memory.load([waiting]).held == {}
+        assert row_of(memory, waiting) == ((2.0, 1.0) * 3, ())
+    finally:
+        for key in list(client.scan_iter(match=f"{{{labels.pipeline.name}/*")):
+            client.delete(key)
+
+
 def test_a_reader_and_a_writer_that_wait_for_each_other_do_not_wait_for_their_next_flush(
     client: redis.Redis, pipeline_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

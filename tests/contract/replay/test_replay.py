@@ -52,6 +52,21 @@ def test_killed_five_times_and_scaled_to_three_and_back_it_gives_the_same_bytes(
     assert not world.keys(replay)  # the private state is gone
 
 
+def test_while_its_outcomes_keep_pace_with_it_the_bytes_are_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live, the outcomes were folded to their end first. Here each batch of them reaches beyond what they may fold."""
+    monkeypatch.setitem(world.shell.environment, "STREAMINFER_PACE_DAYS", "0.5")
+    plan = world.plan(*RANGE)
+    world.shell.run("replay", "start", plan["id"])
+    old, new = world.by_source(world.answers), world.by_source(plan["target"])
+    assert len(new) > 1900
+    other = [source for source in new if new[source] != old[source]]
+    # A late payment may look back on what is not kept for half a day's pace, and says so.
+    assert [source for source in other if json.loads(new[source])["marks"] != ["late", "incomplete"]] == []
+    assert len(other) < 10
+
+
 def test_from_the_old_answers_features_all_bytes_are_the_same(world: World) -> None:
     plan = world.plan("--from", "beginning", "--lookups", "logged")
     assert any("have no old answer" in sentence for sentence in plan["notes"])
