@@ -36,12 +36,14 @@ class Loaded:
     """What a load found out: whether Redis was asked, and whose state moved there.
 
     `held` has for each partition that cannot go on whole the first offset that must wait: because Redis does not
-    answer, for which `why` is the sentence, or because something else is not far enough yet.
+    answer, for which `why` is the sentence, or because something else is not far enough yet. `ahead` has the times of
+    those that are next of their partition and wait for its readers.
     """
 
     asked: bool = False
     moved: frozenset[int] = frozenset()
     held: Mapping[int, int] = field(default_factory=dict)
+    ahead: Mapping[int, int] = field(default_factory=dict)
     why: str = ""
 
 
@@ -95,7 +97,14 @@ class Memory:
                 raise Unavailable("What is looked up in Redis keeps changing.")
         except Unavailable as error:
             return Loaded(asked=True, moved=frozenset(moved), held=self._stopped(admitted, readers), why=str(error))
-        return Loaded(asked, frozenset(moved), self._ahead(admitted, readers) if lookups else {})
+        if not lookups:
+            return Loaded(asked, frozenset(moved))
+        held: dict[int, int] = {}
+        for reader in readers:
+            for partition, offset in reader.hold(admitted).items():
+                held[partition] = min(offset, held.get(partition, offset))
+        ahead = self._ahead(admitted, held)
+        return Loaded(asked, frozenset(moved), held, ahead)
 
     def _missing(self, admitted: Sequence[Admitted]) -> dict[Held, list[bytes]]:
         missing: dict[Held, dict[bytes, None]] = {}
@@ -135,21 +144,20 @@ class Memory:
                 stopped[event.partition] = min(event.offset, stopped.get(event.partition, event.offset))
         return stopped
 
-    def _ahead(self, admitted: Sequence[Admitted], readers: Sequence[Reader]) -> dict[int, int]:
-        """By partition the first event that must wait for others to come along."""
+    def _ahead(self, admitted: Sequence[Admitted], held: dict[int, int]) -> dict[int, int]:
+        """Adds to `held` what lies too far ahead of this pipeline's readers. Gives the times of those that are next."""
+        if self.pace is None:
+            return {}
         ahead: dict[int, int] = {}
-        for reader in readers:
-            for partition, offset in reader.hold(admitted).items():
-                ahead[partition] = min(offset, ahead.get(partition, offset))
-        if self.pace is not None:
-            first = {event.partition: event for event in reversed(admitted)}
-            for partition, event in self.pace.hold(admitted).items():
-                ahead[partition] = event.offset
-                if event is first[partition]:
-                    # Nothing before it is missing: readers that wait for this time need not wait for the event. Where
-                    # something lies before it, that is folded first, or it would come too late.
-                    for held in self.owned[partition].held:
-                        held.newest_ms = max(held.newest_ms, event.time_ms)
+        first = {event.partition: event for event in reversed(admitted)}
+        for partition, event in self.pace.hold(admitted).items():
+            held[partition] = event.offset
+            if event is first[partition]:
+                # Nothing before it is missing: readers that wait for this time need not wait for the event. Where
+                # something lies before it, that is folded first, or it would come too late.
+                ahead[partition] = event.time_ms
+                for view in self.owned[partition].held:
+                    view.newest_ms = max(view.newest_ms, event.time_ms)
         return ahead
 
     def refresh(self) -> None:

@@ -62,11 +62,12 @@ class Pace:
         """Look where the readers stand. Silent where Redis does not answer: the last limit holds."""
         if self._pace_ms is None:
             return
-        self._looked_at = time.monotonic()
         try:
             slowest = min((at for key in self._keys for at in self._standing(key)), default=None)
         except Unavailable:
             return
+        finally:
+            self._looked_at = time.monotonic()  # behind the look: one that times out is not taken for each partition
         self.limit_ms = None if slowest is None else slowest + self._pace_ms
 
     def _standing(self, key: str) -> Iterable[int]:
@@ -84,16 +85,26 @@ class Pace:
     def hold(self, admitted: Sequence[Admitted]) -> dict[int, Admitted]:
         """By partition, the first event that lies too far ahead; looks again where the last look was a while ago."""
         held = self._beyond(admitted)
-        if held and time.monotonic() > self._looked_at + AGAIN_S:
+        if held and self._is_due():
             self.refresh()
             held = self._beyond(admitted)
         return held
 
+    def reaches(self, time_ms: int) -> bool:
+        """Whether an event of this time may be folded now; looks again where the last look was a while ago."""
+        if self._is_ahead(time_ms) and self._is_due():
+            self.refresh()
+        return not self._is_ahead(time_ms)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() > self._looked_at + AGAIN_S
+
+    def _is_ahead(self, time_ms: int) -> bool:
+        return self.limit_ms is not None and time_ms > self.limit_ms
+
     def _beyond(self, admitted: Sequence[Admitted]) -> dict[int, Admitted]:
-        if self.limit_ms is None:
-            return {}
         held: dict[int, Admitted] = {}
-        for event in admitted:
-            if event.time_ms > self.limit_ms:
+        for event in admitted if self.limit_ms is not None else ():
+            if self._is_ahead(event.time_ms):
                 held.setdefault(event.partition, event)
         return held

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.errors import Unavailable
 from app.features.held import Flushed
@@ -23,6 +23,7 @@ FOLDED_AGAIN_S = (
     2.0  # between two flushes of a partition that catches up: its states change too often to write each time
 )
 AGAIN_S = 0.02  # until a partition that waits for another pipeline is looked at again
+NOTHING: Mapping[int, int] = {}
 
 
 class Keeping:
@@ -105,28 +106,37 @@ class Keeping:
         self._say_away(f"{why} Partitions that need it wait; the others go on.")
         self._pause(partitions, self._limits.redis_retry_s)
 
-    def hold(self, partitions: Iterable[int]) -> None:
-        """Pause partitions that must wait for another pipeline; they are looked at again soon."""
-        self._pause(partitions, AGAIN_S)
+    def hold(self, partitions: Iterable[int], ahead: Mapping[int, int]) -> None:
+        """Pause partitions that must wait for another pipeline; they are looked at again soon.
+
+        What is next of those in `ahead` has this time, and their readers are behind: they read nothing before these
+        have come, for they would read the same again and again.
+        """
+        self._pause(partitions, AGAIN_S, ahead)
 
     def stand_still(self) -> None:
         """Pause all that is placed, until partitions are resumed."""
         self._pause([p for p in self._placed() if not self._shares[p].waiting], AGAIN_S)
 
-    def _pause(self, partitions: Iterable[int], again_s: float) -> None:
+    def _pause(self, partitions: Iterable[int], again_s: float, ahead: Mapping[int, int] = NOTHING) -> None:
         waiting = [p for p in partitions if p in self._placed()]
         self._feed.pause(waiting)
         for partition in waiting:
             self._shares[partition].waiting = True
+            self._shares[partition].ahead_ms = ahead.get(partition)
             self._shares[partition].retry_at = time.monotonic() + again_s
 
     def resume(self) -> None:
         """Try the waiting partitions again, from the first record that memory has not folded."""
         now = time.monotonic()
         for partition, share in self._shares.items():
-            if share.waiting and now >= share.retry_at and not self._too_dirty():
+            if share.waiting and now >= share.retry_at and not self._too_dirty() and self._is_near(share):
                 owned = self._memory.owned.get(partition)
                 share.waiting = owned is None or not self._feed.start(partition, owned.next_offset)
+
+    def _is_near(self, share: Share) -> bool:
+        """Whether the readers that it waits for have come."""
+        return share.ahead_ms is None or self._memory.pace is None or self._memory.pace.reaches(share.ahead_ms)
 
     def answered(self) -> None:
         """Redis answered."""

@@ -29,5 +29,6 @@ class Share:
     end: int = -1
     retry_at: float = 0.0
     waiting: bool = False  # live, but paused until Redis answers
+    ahead_ms: int | None = None  # paused until its readers have come near an event of this time
     reached: bool = False  # the planned end is committed and flushed
     ask_s: float = 0.0  # since Kafka did not tell its offset with the others': how long it alone is asked for

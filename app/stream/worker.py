@@ -370,7 +370,7 @@ class Worker:
             self._keeping.wait(loaded.held, loaded.why)
             return loaded.held
         if loaded.held:
-            self._keeping.hold(loaded.held)
+            self._keeping.hold(loaded.held, loaded.ahead)
             if self.memory.pace is not None and not all(self.memory.flushed(partition) for partition in loaded.held):
                 self._keeping.hurry()  # those that it waits for may wait for what it has
         if loaded.asked:

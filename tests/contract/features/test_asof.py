@@ -246,12 +246,15 @@ def test_a_writer_goes_no_further_ahead_than_its_pace_and_tells_readers_that_not
         labels.memory.refresh()  # and the writer looks
         assert labels.memory.pace.limit_ms == NOON_MS + 150
         ahead = label("b", "9", offset=1, known_ms=NOON_MS + 151)
-        assert labels.memory.load([ahead]).held == {ahead.partition: 1}
+        loaded = labels.memory.load([ahead])
+        assert (loaded.held, loaded.ahead) == ({ahead.partition: 1}, {ahead.partition: ahead.time_ms})
+        assert not labels.memory.pace.reaches(ahead.time_ms)
         labels.flush()
         assert memory.load([payment("9", time_ms=NOON_MS + 50, offset=7)]).held == {}  # nothing lies before the label
         monkeypatch.setattr(pace, "IDLE_S", 0.0)
         memory.refresh()  # the reader has come to the end of its partition, and holds nobody up
         labels.memory.refresh()
+        assert labels.memory.pace.reaches(ahead.time_ms)
         assert labels.memory.load([ahead]).held == {}
     finally:
         for key in list(client.scan_iter(match=f"{{{labels.pipeline.name}/*")):
@@ -270,7 +273,8 @@ def test_what_lies_before_an_event_that_is_too_far_ahead_is_folded_and_until_the
         memory.refresh()
         labels.memory.refresh()
         batch = [label("b", "9", offset=1, known_ms=NOON_MS + 40), label("c", "9", offset=2, known_ms=NOON_MS + 151)]
-        assert labels.memory.load(batch).held == {batch[0].partition: 2}
+        loaded = labels.memory.load(batch)
+        assert (loaded.held, loaded.ahead) == ({batch[0].partition: 2}, {})
         labels.flush()
         assert memory.load([waiting]).held == {0: 7}
         labels.memory.fold_only(batch[:1])

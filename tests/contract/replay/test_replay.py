@@ -56,13 +56,13 @@ def test_while_its_outcomes_keep_pace_with_it_the_bytes_are_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Live, the outcomes were folded to their end first. Here each batch of them reaches beyond what they may fold."""
-    monkeypatch.setitem(world.shell.environment, "STREAMINFER_PACE_DAYS", "0.5")
+    monkeypatch.setitem(world.shell.environment, "STREAMINFER_PACE_DAYS", "2")
     plan = world.plan(*RANGE)
     world.shell.run("replay", "start", plan["id"])
     old, new = world.by_source(world.answers), world.by_source(plan["target"])
     assert len(new) > 1900
     other = [source for source in new if new[source] != old[source]]
-    # A late payment may look back on what is not kept for half a day's pace, and says so.
+    # A late payment may look back on what is not kept for two days of pace, and says so.
     assert [source for source in other if json.loads(new[source])["marks"] != ["late", "incomplete"]] == []
     assert len(other) < 10
 
