@@ -191,7 +191,7 @@ def redrive(
 def _run(where: Settings, answered: Answered, order: Order, reference: str) -> str:
     """Redrive until all letters that are there now are looked at. Gives why it ended before, if it did."""
     from app.pipelines import lasting
-    from app.replay.redriving import begin, group_of, supervise
+    from app.replay.redriving import begin, group_of, supervised
     from app.stream.progress import Progress
     from app.stream.slot import instance
     from app.telemetry.logs import begin_logs
@@ -203,8 +203,10 @@ def _run(where: Settings, answered: Answered, order: Order, reference: str) -> s
     with instance(where.kafka, group_of(answered.pipeline), "only"):
         with patience(f"Waiting for an earlier redrive of {name} to be gone"):
             begin(where, answered)
-        supervisor = supervise(where, answered, order, reference=lasting(reference), tell=progress.hear)
-        with patience(f"Trying letters of {name}", lambda: f"{progress.records:,} of {total:,} looked at"):
+        with (
+            supervised(where, answered, order, reference=lasting(reference), tell=progress.hear) as supervisor,
+            patience(f"Trying letters of {name}", lambda: f"{progress.records:,} of {total:,} looked at"),
+        ):
             supervisor.run()
     return supervisor.failure or ""
 

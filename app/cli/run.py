@@ -95,7 +95,7 @@ def run(
     """
     from app.inference.serving import pinned
     from app.pipelines import lasting, pipeline_named
-    from app.replay.elsewhere import Elsewhere
+    from app.replay.elsewhere import Elsewhere, OtherRuns
     from app.replay.idle import idle_sentence
     from app.stream.slot import instance as held
     from app.stream.slot import slot
@@ -130,7 +130,7 @@ def run(
         mine = [slot(chosen.name, name, i) for i in range(workers)]
         if idle := idle_sentence(where, chosen, mine, patience_s=PATIENCE_S):
             note(idle)
-        elsewhere = Elsewhere(where, chosen, ends or {}, mine=mine)
+        elsewhere = Elsewhere(OtherRuns(where, chosen, ends or {}, mine=mine).look)
         watch = _Watch(chosen, ends, outside, elsewhere, as_json=as_json)
         watch.begin(workers, name, where.kafka)
         supervisor = Supervisor(

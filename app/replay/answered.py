@@ -162,6 +162,13 @@ class Answered:
         topic = self.pipeline.dead_letters
         return self._log.starts(topic, self._partitions[topic])
 
+    def last(self) -> dict[int, int]:
+        """The offset of each partition's last letter, where it has any."""
+        last: dict[int, int] = {}
+        for letter in self:
+            last[letter.partition] = max(letter.offset, last.get(letter.partition, 0))
+        return last
+
     # -- what is left ------------------------------------------------------------------------------------------------
 
     def state(self, letter: Letter) -> str:

@@ -1,14 +1,13 @@
-"""What other runs of a pipeline have brought to its planned end, for a run that goes until there and shares with them.
+"""What others have brought to its planned end, for a run that goes until there and shares partitions with them.
 
-Looks at the group and at Redis from outside, on a thread of its own: partitions that another run owns, whose records
-are all answered, and whose states are written.
+Looks at the group and at Redis from outside, on a thread of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from app.errors import Refused, Unavailable
 from app.features.store import Store, connected
@@ -23,15 +22,9 @@ EVERY_S = 2.0
 class Elsewhere:
     """Looks again and again from `start` to `stop`. `ended` has the partitions that others brought to their ends."""
 
-    def __init__(
-        self, settings: Settings, pipeline: Pipeline, ends: Mapping[int, int], *, mine: Collection[str]
-    ) -> None:
-        """`mine` are the names of this run's own workers."""
+    def __init__(self, look: Callable[[], frozenset[int]]) -> None:
         self.ended: frozenset[int] = frozenset()
-        self._settings = settings
-        self._pipeline = pipeline
-        self._ends = ends
-        self._mine = frozenset(mine)
+        self._look = look
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -46,7 +39,20 @@ class Elsewhere:
         while not self._stop.wait(EVERY_S):
             # What is away is told by the run itself; this look only ends a wait.
             with contextlib.suppress(Unavailable, Refused):
-                self.ended = self.look()
+                self.ended = self._look()
+
+
+class OtherRuns:
+    """Other runs of the pipeline: partitions that one of them owns, whose records are answered and states written."""
+
+    def __init__(
+        self, settings: Settings, pipeline: Pipeline, ends: Mapping[int, int], *, mine: Collection[str]
+    ) -> None:
+        """`mine` are the names of this run's own workers."""
+        self._settings = settings
+        self._pipeline = pipeline
+        self._ends = ends
+        self._mine = frozenset(mine)
 
     def look(self) -> frozenset[int]:
         """The partitions that are at their end now, in others' hands."""

@@ -35,6 +35,7 @@ from app.inference.serving import serving
 from app.pipeline import Pipeline
 from app.record import Output, Record
 from app.replay.answered import Answered
+from app.replay.elsewhere import Elsewhere
 from app.replay.group import Group
 from app.replay.letters import Letter, attempt_of
 from app.replay.redrive import Recollection, RedriveGuard, Redriver, Selection
@@ -189,26 +190,43 @@ def begin(settings: Settings, answered: Answered) -> None:
         group.set(pipeline.dead_letters, answered.starts())  # which Kafka refuses where there are members by now
 
 
-def supervise(
+@contextlib.contextmanager
+def supervised(
     settings: Settings, answered: Answered, order: Order, *, reference: str, tell: Callable[[dict[str, Any]], None]
-) -> Supervisor:
-    """Who runs the worker's process, and starts it again where it dies. `reference` is how it finds the pipeline."""
+) -> Iterator[Supervisor]:
+    """Who runs the worker's process, and starts it again where it dies. `reference` is how it finds the pipeline.
+
+    Should two have begun at once, they share the letters' partitions, and each ends when the other's are at their end
+    too: their fence speaks at a commit only, which who has nothing to answer never makes.
+    """
     quiet = {
         "static_members": False,  # whoever has finished must not be taken for one that is still at work
         "dead_letter_limit": 1.0,  # letters are what it reads
         "observe": "off",
         "otlp_url": None,
     }
-    return Supervisor(
-        settings.model_copy(update=quiet),
-        group_of(answered.pipeline),
-        instance="only",
-        workers=1,
-        ends=answered.bounds,
-        tell=tell,
-        command=(sys.executable, "-m", "app.replay.redriving", msgspec.json.encode(order).decode()),
-        reference=reference,
-    )
+    with Elsewhere(partial(looked_at, settings, answered, answered.last())) as elsewhere:
+        yield Supervisor(
+            settings.model_copy(update=quiet),
+            group_of(answered.pipeline),
+            instance="only",
+            workers=1,
+            ends=answered.bounds,
+            tell=tell,
+            command=(sys.executable, "-m", "app.replay.redriving", msgspec.json.encode(order).decode()),
+            reference=reference,
+            elsewhere=lambda: elsewhere.ended,
+        )
+
+
+def looked_at(settings: Settings, answered: Answered, last: Mapping[int, int]) -> frozenset[int]:
+    """Partitions whose last letters are committed, by whomever; none while one redrive alone has them all."""
+    topic = answered.pipeline.dead_letters
+    with contextlib.closing(Group(settings, group_of(answered.pipeline), patience_s=PATIENCE_S)) as group:
+        if len({owner.member_id for owner in group.owners(topic).of.values()}) < 2:
+            return frozenset()
+        committed = group.committed(topic, list(answered.bounds))
+    return frozenset(p for p, offset in committed.items() if offset is not None and offset > last.get(p, -1))
 
 
 # -- the worker -------------------------------------------------------------------------------------------------------

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 import redis
+from confluent_kafka import Consumer
 
 from app.features.store import connect
 from app.pipelines import pipeline_named
 from app.replay.answered import Answered
 from app.replay.log import Log
 from app.replay.redrive import Selection
-from app.replay.redriving import Order, supervise
+from app.replay.redriving import Order, supervised
+from app.settings import consumer_config
 from tests.contract.letters.refusing import LIMIT, Refusing, check_mended_windows, check_windows, told
 from tests.contract.loop.rig import wait_for
 from tests.processes import children
@@ -183,26 +185,56 @@ def test_a_second_redrive_is_refused_while_the_first_is_at_work(world: Refusing,
         # Whoever gets past that, because both began at once, meets Kafka's fence.
         with Answered(world.settings, pipeline_named(world.mended)) as answered:
             answered.look()
-            second = supervise(
+            with supervised(
                 world.settings, answered, Order(Selection()), reference=world.mended, tell=lambda _: None
-            )
-            # A fence speaks at a commit. Should both have none to make and wait for each other, whoever ends
-            # one of them lets the other finish (ops/dead-letters.md).
-            patience = threading.Timer(90, first.kill)
-            patience.start()
-            try:
+            ) as second:
                 assert second.run() == 0, second.failure
-            finally:
-                patience.cancel()
         _, why = first.communicate(timeout=60)
-        if first.returncode != -signal.SIGKILL:
-            # It is started again, and finds nothing left; or it is fenced three times before, and gives up.
-            assert (first.returncode in (0, 1), b"another process has its slot" in why) == (True, True), why.decode()
+        # It is started again, and finds nothing left; or it is fenced three times before, and gives up.
+        assert (first.returncode in (0, 1), b"another process has its slot" in why) == (True, True), why.decode()
     finally:
         first.kill()
         first.communicate()
     found = world.audited()
     assert (found["predictions"], found["dead_letters"]) == (800, 0)
+
+
+def test_a_redrive_that_shares_with_another_ends_when_the_others_letters_are_looked_at(world: Refusing) -> None:
+    """Both got past the check that there is one. The other has nothing to commit, so no fence ends it."""
+    world.produce(100, poison=0.0)
+    world.run(world.refusing)
+    world.run(world.mended)
+    world.shell.run("dlq", "redrive", world.mended)
+    ending = threading.Event()
+    settings = world.settings.model_copy(update={"static_members": False})
+    other = Consumer(consumer_config(settings, group=f"{world.name}.redrive", slot="other"))
+    owned: set[int] = set()
+    events: list[dict[str, Any]] = []
+    other.subscribe(
+        [world.dead],
+        on_assign=lambda _, places: owned.update(place.partition for place in places),
+        on_revoke=lambda _, places: owned.difference_update(place.partition for place in places),
+    )
+
+    def stay() -> None:
+        while not ending.is_set():
+            other.poll(0.1)
+
+    member = threading.Thread(target=stay)
+    member.start()
+    try:
+        wait_for("all its partitions", lambda: len(owned) == 3)
+        with Answered(world.settings, pipeline_named(world.mended)) as answered:
+            answered.look()
+            with supervised(
+                world.settings, answered, Order(Selection()), reference=world.mended, tell=events.append
+            ) as redrive:
+                assert redrive.run() == 0, redrive.failure
+        assert len({event["partition"] for event in events if event["event"] == "reached"}) < 3
+    finally:
+        ending.set()
+        member.join()
+        other.close()
 
 
 def test_an_event_that_was_folded_when_it_was_refused_is_counted_once(world: Refusing) -> None:
