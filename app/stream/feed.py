@@ -76,6 +76,7 @@ class Feed:
         self._admin = AdminClient({k: v for k, v in config.items() if not _of_groups(k)}, logger=quiet)
         self._group: object = None  # the metadata of the last poll
         self.group: object = None  # the same, but None where it is not that of a member
+        self._first: dict[int, int] = {}  # each partition's first offset, as far as it was asked for
         self._away = False
         self._kept_out = False
 
@@ -134,6 +135,25 @@ class Feed:
         if places:
             self._consumer.pause(places)
 
+    def anew(self) -> None:
+        """Take the whole assignment again: the client reads no more of a partition whose next record is gone.
+
+        It does not seek there either. All partitions stand still after this, until each is started.
+        """
+        mine = [place.partition for place in self._consumer.assignment()]
+        held = self._stand_ins(mine)
+        if self._incremental:
+            self._consumer.incremental_unassign(held)
+            self._consumer.incremental_assign(held)
+        else:
+            self._consumer.assign(held)
+        self.pause(mine)
+
+    def _stand_ins(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        # Until `start` seeks. Before a pause takes hold something may be read, so it is best if there is something. Not
+        # the log's end: a seek is lost where the client is told of that only then.
+        return [TopicPartition(self.topic, partition, self._first.get(partition, 0)) for partition in partitions]
+
     def found(self, partitions: Sequence[int], timeout_s: float) -> dict[int, Found]:
         """Each partition's committed offset and the log's bounds, the offset only if no transaction holds it open.
 
@@ -148,6 +168,7 @@ class Feed:
                 if place.error is not None:
                     raise KafkaException(place.error)
                 low, high = self._bounds(partition, timeout_s)
+                self._first[partition] = low
                 at = None if place.offset == OFFSET_INVALID else place.offset
                 found[partition] = Found(self.topic, topic_id, width, partition, at, low, high, self._name)
         except KafkaException as error:
@@ -192,15 +213,14 @@ class Feed:
     # -- callbacks, inside a poll ------------------------------------------------------------------------------------
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        # The offset is a stand-in: the partition is paused at once, and `start` seeks.
-        held = [TopicPartition(self.topic, place.partition, 0) for place in places]
+        partitions = frozenset(place.partition for place in places)
+        held = self._stand_ins(partitions)
         if self._incremental:
             consumer.incremental_assign(held)
         else:
             consumer.assign(held)
-        if held:
-            consumer.pause(held)
-        self._owner.assigned(frozenset(place.partition for place in places))
+        self.pause(partitions)
+        self._owner.assigned(partitions)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._owner.revoked(frozenset(place.partition for place in places))

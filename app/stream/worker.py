@@ -133,8 +133,8 @@ class Worker:
         if polled.records:
             self._work(polled)
         self._note_ends(polled.ends)
-        # A pending partition was at a stand-in offset; one that was started has lost records, and is looked at again.
-        if any(p in self.shares and self.shares[p].phase is not Phase.PENDING for p in polled.gone):
+        if any(partition in self.shares for partition in polled.gone):
+            self.feed.anew()
             self._assign_again(set(), forget=False)
 
     def _most(self) -> int:
