@@ -31,6 +31,7 @@ from app.errors import Refused, Unavailable
 from app.settings import Settings
 
 BATCH = 10_000  # records at once: what is paid for each call is paid seldom
+FEW_BYTES = 1 << 16  # of a partition at once, for who wants a few records
 WAIT_S = 0.5  # for the first record of a batch
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 FIRST_S = 10.0  # for the first question, whatever the patience is: a Kafka that is away is told soon
@@ -61,10 +62,11 @@ class Span:
 class Log:
     """Topics as a read_committed reader sees them, and what `group` has committed of them.
 
-    `patience_s` bounds every wait in which nothing comes forward.
+    `patience_s` bounds every wait in which nothing comes forward. With `few` it is for who reads a few records here
+    and there, and not a whole log: little more than those is fetched.
     """
 
-    def __init__(self, settings: Settings, group: str, *, patience_s: float) -> None:
+    def __init__(self, settings: Settings, group: str, *, patience_s: float, few: bool = False) -> None:
         quiet = logging.Logger("librdkafka")
         quiet.disabled = True  # what matters is raised
         client = kafka_client(settings)
@@ -82,7 +84,8 @@ class Log:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 20,  # the log is there already: nothing is won by waiting for more of it
                 "fetch.queue.backoff.ms": 10,
-                "queued.min.messages": 100_000,
+                "queued.min.messages": 1 if few else 100_000,
+                "fetch.message.max.bytes": FEW_BYTES if few else 1 << 20,
                 "retry.backoff.ms": 5,  # an offset in an open transaction is asked for again in small steps
                 "retry.backoff.max.ms": 50,
             },

@@ -83,7 +83,9 @@ class _Looks:
         stack: contextlib.ExitStack,
     ) -> None:
         self._plan = plan
-        self._log = stack.enter_context(contextlib.closing(Log(settings, plan.scored.group, patience_s=PATIENCE_S)))
+        self._log = stack.enter_context(
+            contextlib.closing(Log(settings, plan.scored.group, patience_s=PATIENCE_S, few=True))
+        )
 
         def group(name: str) -> Group:
             return stack.enter_context(contextlib.closing(Group(settings, name, patience_s=PATIENCE_S)))
@@ -114,7 +116,7 @@ class _Looks:
         if not self._stores:
             return
         now = time.monotonic()
-        needs = {p: (time_ms, now) for p in self._plan.scored.partitions if (time_ms := self._at(p, committed))}
+        needs = {p: (time_ms, now) for p, time_ms in self._standing(committed).items() if time_ms}
         for store, views in self._stores:
             for view in views:
                 tell(store, view, "plan", needs, set(needs))
@@ -124,27 +126,35 @@ class _Looks:
         if ended:
             tell(store, view, "plan", dict.fromkeys(ended, (0, 0.0)), set())
 
-    def _at(self, partition: int, committed: Mapping[int, int]) -> int | None:
-        """The time of the first event that is not answered; None at the end."""
-        stretch = self._plan.scored.partitions[partition]
-        at = committed.get(partition, stretch.start)
-        if at >= stretch.end:
-            return None
-        if at <= stretch.start:
-            return stretch.first_ms
-        known = self._stood.get(partition)
-        if known is None or known[0] != at:
-            self._stood[partition] = known = (at, self._time(partition, at, stretch.end) or (known or (0, 0))[1])
-        return known[1]
+    def _standing(self, committed: Mapping[int, int]) -> dict[int, int | None]:
+        """By partition the time of the first event that is not answered; without those at their end."""
+        found: dict[int, int | None] = {}
+        moved: dict[int, Span] = {}
+        for partition, stretch in self._plan.scored.partitions.items():
+            at = committed.get(partition, stretch.start)
+            if at <= stretch.start < stretch.end:
+                found[partition] = stretch.first_ms
+            elif at < stretch.end and self._stood.get(partition, (None,))[0] != at:
+                moved[partition] = Span(at, min(stretch.end, at + LOOK))
+            elif at < stretch.end:
+                found[partition] = self._stood[partition][1]
+        times = self._first_times(moved)
+        for partition, span in moved.items():
+            found[partition] = times.get(partition, self._stood.get(partition, (0, 0))[1])
+            self._stood[partition] = span.start, found[partition] or 0
+        return found
 
-    def _time(self, partition: int, at: int, end: int) -> int | None:
-        topic = self._plan.scored.topic
-        for messages in self._log.scan(topic, {partition: Span(at, min(end, at + LOOK))}):
+    def _first_times(self, spans: Mapping[int, Span]) -> dict[int, int]:
+        """The time of the first event of each, all read at once; without those that have none."""
+        topic, found = self._plan.scored.topic, dict[int, int]()
+        for messages in self._log.scan(topic, spans) if spans else ():
             for message in messages:
-                event = self._admission.admit(record_of(topic, message))
-                if not isinstance(event, RecordError):
-                    return event.time_ms
-        return None
+                record = record_of(topic, message)
+                if record.partition not in found:
+                    event = self._admission.admit(record)
+                    if not isinstance(event, RecordError):
+                        found[record.partition] = event.time_ms
+        return found
 
     def lost(self, committed: Mapping[str, Mapping[int, int]]) -> str:
         """What is deleted of the records that are still to be read, in a sentence; empty where nothing is."""
