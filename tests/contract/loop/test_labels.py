@@ -124,6 +124,19 @@ def test_whichever_is_killed_every_payment_is_scored_with_what_was_known_then(
     both.payments.check()
 
 
+def test_outcomes_that_keep_pace_with_waiting_payments_are_all_folded(new_rig: Callable[..., Rig]) -> None:
+    """Seven days at a time: of each batch, the first outcome that must wait lies behind some that need not."""
+    both = Both(new_rig(behind="wait", wait_s=60.0))
+    both.produce(600)
+    payments = both.payments.member()
+    wait_for("payments to wait", lambda: payments.progress.get("waits") == "what its events look up")
+    both.outcomes.member()
+    wait_for("all payments", lambda: sum(e["event"] == "reached" for e in payments.hear()) == 3, within_s=60)
+    assert payments.end() == 0, payments.log
+    both.outcomes.stop()
+    assert both.check() == 0
+
+
 def test_without_outcomes_payments_wait_for_so_long_and_are_marked(new_rig: Callable[..., Rig]) -> None:
     both = Both(new_rig(behind="wait", wait_s=0.5))
     both.produce(60)
