@@ -138,16 +138,19 @@ class Feed:
     def anew(self) -> None:
         """Take the whole assignment again: the client reads no more of a partition whose next record is gone.
 
-        It does not seek there either. All partitions stand still after this, until each is started.
+        It does not seek there either. All partitions stand still after this, until each is started. Raises as `poll`.
         """
-        mine = [place.partition for place in self._consumer.assignment()]
-        held = self._stand_ins(mine)
-        if self._incremental:
-            self._consumer.incremental_unassign(held)
-            self._consumer.incremental_assign(held)
-        else:
-            self._consumer.assign(held)
-        self.pause(mine)
+        try:
+            mine = [place.partition for place in self._consumer.assignment()]
+            held = self._stand_ins(mine)
+            if self._incremental:
+                self._consumer.incremental_unassign(held)
+                self._consumer.incremental_assign(held)
+            else:
+                self._consumer.assign(held)
+            self.pause(mine)
+        except KafkaException as error:
+            raise _meaning(error.args[0]) from error
 
     def _stand_ins(self, partitions: Iterable[int]) -> list[TopicPartition]:
         # Until `start` seeks. Before a pause takes hold something may be read, so it is best if there is something. Not

@@ -127,15 +127,16 @@ class Worker:
         polled = self.feed.poll(most, self.limits.idle_s if placed else self.limits.unplaced_s)
         self._full = len(polled.records) >= self.limits.batch_records // 2
         self.throttle.spend(len(polled.records))
+        if any(partition in self.shares for partition in polled.gone):
+            self.feed.anew()
+            self._assign_again(set(), forget=False)
+            return
         if polled.records and (polled.changed or polled.group is None):
             self._assign_again(set(), forget=False)
             return
         if polled.records:
             self._work(polled)
         self._note_ends(polled.ends)
-        if any(partition in self.shares for partition in polled.gone):
-            self.feed.anew()
-            self._assign_again(set(), forget=False)
 
     def _most(self) -> int:
         """How many records this turn may take; 0: it has waited in place of a poll."""
