@@ -1,4 +1,7 @@
-"""A worker whose connections to Kafka are dead and do not say so."""
+"""A worker whose connections to Kafka are dead and do not say so: those that it reads by.
+
+Where one that it writes by is dead too, its transaction overruns and the process is started again (test_waits.py).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tests.faults.proxy import Weather
 
 pytestmark = [pytest.mark.broker, pytest.mark.redis]
 
+FETCH = 1  # the kind of request
 FETCHED_S = 3.0  # a client asks for records twice a second, and waits for the answer before it asks again
 MINUTE_S = 60.0  # the client's own time-out, which would be too long
 
@@ -25,7 +29,7 @@ def test_a_worker_gives_dead_connections_up_and_answers_what_came_meanwhile(
     member = rig.member()
     wait_for("some to be scored", lambda: member.progress["records"] == 300)
     before = ground.proxy.counts["reply lost"]
-    with ground.proxy.during(Weather(half_open=True, client=rig.pipeline.name)):
+    with ground.proxy.during(Weather(loses_replies=True, to=FETCH, client=rig.pipeline.name)):
         time.sleep(FETCHED_S)  # the fault itself
     assert ground.proxy.counts["reply lost"] > before
     rig.produce(300)
