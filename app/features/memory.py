@@ -146,11 +146,10 @@ class Memory:
 
     def _ahead(self, admitted: Sequence[Admitted], held: dict[int, int]) -> dict[int, int]:
         """Adds to `held` what lies too far ahead of this pipeline's readers. Gives the times of those that are next."""
-        if self.pace is None:
-            return {}
+        beyond = self.pace.hold(admitted) if self.pace is not None else {}
+        first = {event.partition: event for event in reversed(admitted)} if beyond else {}
         ahead: dict[int, int] = {}
-        first = {event.partition: event for event in reversed(admitted)}
-        for partition, event in self.pace.hold(admitted).items():
+        for partition, event in beyond.items():
             held[partition] = event.offset
             if event is first[partition]:
                 # Nothing before it is missing: readers that wait for this time need not wait for the event. Where

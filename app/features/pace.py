@@ -103,8 +103,10 @@ class Pace:
         return self.limit_ms is not None and time_ms > self.limit_ms
 
     def _beyond(self, admitted: Sequence[Admitted]) -> dict[int, Admitted]:
+        if self.limit_ms is None:
+            return {}
         held: dict[int, Admitted] = {}
-        for event in admitted if self.limit_ms is not None else ():
-            if self._is_ahead(event.time_ms):
+        for event in admitted:
+            if event.time_ms > self.limit_ms:
                 held.setdefault(event.partition, event)
         return held

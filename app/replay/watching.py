@@ -132,16 +132,20 @@ class _Looks:
         moved: dict[int, Span] = {}
         for partition, stretch in self._plan.scored.partitions.items():
             at = committed.get(partition, stretch.start)
-            if at <= stretch.start < stretch.end:
+            if at >= stretch.end:
+                continue
+            known = self._stood.get(partition)
+            if at <= stretch.start:
                 found[partition] = stretch.first_ms
-            elif at < stretch.end and self._stood.get(partition, (None,))[0] != at:
+            elif known is not None and known[0] == at:
+                found[partition] = known[1]
+            else:
                 moved[partition] = Span(at, min(stretch.end, at + LOOK))
-            elif at < stretch.end:
-                found[partition] = self._stood[partition][1]
         times = self._first_times(moved)
         for partition, span in moved.items():
-            found[partition] = times.get(partition, self._stood.get(partition, (0, 0))[1])
-            self._stood[partition] = span.start, found[partition] or 0
+            time_ms = times.get(partition, self._stood.get(partition, (0, 0))[1])
+            self._stood[partition] = span.start, time_ms
+            found[partition] = time_ms
         return found
 
     def _first_times(self, spans: Mapping[int, Span]) -> dict[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -142,20 +142,22 @@ class Feed:
         """
         try:
             mine = [place.partition for place in self._consumer.assignment()]
-            held = self._stand_ins(mine)
             if self._incremental:
-                self._consumer.incremental_unassign(held)
-                self._consumer.incremental_assign(held)
-            else:
-                self._consumer.assign(held)
-            self.pause(mine)
+                self._consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in mine])
+            self._take(mine)
         except KafkaException as error:
             raise _meaning(error.args[0]) from error
 
-    def _stand_ins(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        # Until `start` seeks. Before a pause takes hold something may be read, so it is best if there is something. Not
-        # the log's end: a seek is lost where the client is told of that only then.
-        return [TopicPartition(self.topic, partition, self._first.get(partition, 0)) for partition in partitions]
+    def _take(self, partitions: Collection[int]) -> None:
+        """Paused, at a stand-in until `start` seeks."""
+        # Before a pause takes hold something may be read, so it is best if there is something. Not the log's end: a
+        # seek is lost where the client is told of that only then.
+        places = [TopicPartition(self.topic, partition, self._first.get(partition, 0)) for partition in partitions]
+        if self._incremental:
+            self._consumer.incremental_assign(places)
+        else:
+            self._consumer.assign(places)
+        self.pause(partitions)
 
     def found(self, partitions: Sequence[int], timeout_s: float) -> dict[int, Found]:
         """Each partition's committed offset and the log's bounds, the offset only if no transaction holds it open.
@@ -215,14 +217,9 @@ class Feed:
 
     # -- callbacks, inside a poll ------------------------------------------------------------------------------------
 
-    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _assigned(self, _: Consumer, places: list[TopicPartition]) -> None:
         partitions = frozenset(place.partition for place in places)
-        held = self._stand_ins(partitions)
-        if self._incremental:
-            consumer.incremental_assign(held)
-        else:
-            consumer.assign(held)
-        self.pause(partitions)
+        self._take(partitions)
         self._owner.assigned(partitions)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:

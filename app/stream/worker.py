@@ -127,11 +127,10 @@ class Worker:
         polled = self.feed.poll(most, self.limits.idle_s if placed else self.limits.unplaced_s)
         self._full = len(polled.records) >= self.limits.batch_records // 2
         self.throttle.spend(len(polled.records))
-        if any(partition in self.shares for partition in polled.gone):
+        gone = any(partition in self.shares for partition in polled.gone)
+        if gone:
             self.feed.anew()
-            self._assign_again(set(), forget=False)
-            return
-        if polled.records and (polled.changed or polled.group is None):
+        if gone or (polled.records and (polled.changed or polled.group is None)):
             self._assign_again(set(), forget=False)
             return
         if polled.records:

@@ -20,7 +20,6 @@ class Readers:
     """How far they have come; a pace that is asked for."""
 
     def __init__(self) -> None:
-        self.held = {0: AHEAD_MS}
         self.at_ms = 0
 
     def reaches(self, time_ms: int) -> bool:
