@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 # Exit codes that no crash of the interpreter has: any other end is a death, and the supervisor restarts it.
 FATAL, FENCED = 64, 65
 REPORT_EVERY_S = 0.5
-REPLAYS_NICE = 5  # where cores are short, who scores what comes now goes before who scores what was
+REPLAYS_NICE = 15  # where cores are short, who scores what comes now goes before who scores what was
 FIRST_S = 0.05  # the first commit is told at once: it is what the supervisor counts deaths by
 
 
