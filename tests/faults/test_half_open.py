@@ -1,6 +1,7 @@
 """A worker whose connections to Kafka are dead and do not say so: those that it reads by.
 
-Where one that it writes by is dead too, its transaction overruns and the process is started again (test_waits.py).
+Where one that it writes by is dead too, its transaction overruns and the process ends itself
+(tests/unit/stream/test_committer.py).
 """
 
 from __future__ import annotations
